@@ -1,0 +1,13 @@
+//! Wire forms: each is parsed and written by one file. No policy, no state.
+
+/// Why a message of a peer is not acceptable: static text of ours, never the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Invalid(pub &'static str);
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
