@@ -1,0 +1,136 @@
+//! Replies, checked against the effect they answer: the one place where misuse is found and where a response from a
+//! forbidden address is dropped, so that no machine has to think of either.
+
+use super::effect::Effect;
+use super::reply::{CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned};
+use super::Misuse;
+use crate::address::AddressPolicy;
+use crate::engine::EngineConfig;
+use crate::store::Key;
+
+/// A reply as machines see it.
+pub(crate) enum Answer {
+    Start,
+    Commit(CommitReply),
+    Http(Result<HttpResponse, HttpFault>),
+    /// `None`: the store is unavailable.
+    Read(Option<Vec<Option<Versioned>>>),
+    /// `None`: the store is unavailable.
+    Scan(Option<(Vec<(Key, Versioned)>, bool)>),
+    Woke,
+}
+
+/// Why there is no response to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpFault {
+    /// The name leads to a forbidden address: nothing was sent, or the response was dropped unread.
+    AddressRefused { sent: bool },
+    /// Surely nothing was sent.
+    NotSent,
+    /// The body was longer than the limit.
+    TooLarge,
+    /// The body came encoded though `identity` was asked for.
+    Encoded,
+    /// Something may have been sent; no answer.
+    Unknown,
+}
+
+/// What the pending effect wants to hear.
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub(crate) enum Pending {
+    Start,
+    Commit,
+    Http { policy: AddressPolicy, max_bytes: u32, egress_enforced: bool },
+    Read { count: usize },
+    Scan { prefix: Key, after: Option<Key>, limit: u32 },
+    Sleep,
+}
+
+impl Pending {
+    pub(crate) fn of(effect: &Effect, config: &EngineConfig) -> Self {
+        match effect {
+            Effect::Commit { .. } => Self::Commit,
+            Effect::Http(request) => Self::Http {
+                policy: request.address_policy.clone(),
+                max_bytes: request.max_response_bytes,
+                egress_enforced: config.egress_enforced,
+            },
+            Effect::Read { keys } => Self::Read { count: keys.len() },
+            Effect::Scan { prefix, after, limit } => {
+                Self::Scan { prefix: prefix.clone(), after: after.clone(), limit: *limit }
+            }
+            Effect::Sleep { .. } => Self::Sleep,
+        }
+    }
+
+    /// The reply as an answer, or `Misuse` if it answers something else.
+    pub(crate) fn accept(&self, reply: Reply) -> Result<Answer, Misuse> {
+        match (self, reply) {
+            (Self::Start, Reply::Start) => Ok(Answer::Start),
+            (Self::Commit, Reply::Commit(reply)) => Ok(Answer::Commit(reply)),
+            (Self::Http { policy, max_bytes, egress_enforced }, Reply::Http(reply)) => {
+                Ok(Answer::Http(receive(reply, policy, *max_bytes, *egress_enforced)))
+            }
+            (Self::Read { .. }, Reply::Read(ReadReply::Unavailable)) => Ok(Answer::Read(None)),
+            (Self::Read { count }, Reply::Read(ReadReply::Found(records))) if records.len() == *count => {
+                Ok(Answer::Read(Some(records)))
+            }
+            (Self::Scan { .. }, Reply::Scan(ScanReply::Unavailable)) => Ok(Answer::Scan(None)),
+            (Self::Scan { prefix, after, limit }, Reply::Scan(ScanReply::Page { entries, more }))
+                if is_page(&entries, prefix, after.as_ref(), *limit) =>
+            {
+                Ok(Answer::Scan(Some((entries, more))))
+            }
+            (Self::Sleep, Reply::Woke) => Ok(Answer::Woke),
+            _ => Err(Misuse::UnexpectedReply { expected: self.wants() }),
+        }
+    }
+
+    const fn wants(&self) -> &'static str {
+        match self {
+            Self::Start => "`start`",
+            Self::Commit => "a reply to `commit`",
+            Self::Http { .. } => "a reply to `http`",
+            Self::Read { .. } => "a reply to `read` with one entry for each key",
+            Self::Scan { .. } => "a reply to `scan`: keys of the prefix in ascending order, at most the limit",
+            Self::Sleep => "`woke`",
+        }
+    }
+}
+
+fn is_page(entries: &[(Key, Versioned)], prefix: &Key, after: Option<&Key>, limit: u32) -> bool {
+    let in_order = entries.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b));
+    let in_range =
+        entries.iter().all(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key > after));
+    in_order && in_range && entries.len() <= limit as usize
+}
+
+fn receive(
+    reply: HttpReply,
+    policy: &AddressPolicy,
+    max_bytes: u32,
+    egress_enforced: bool,
+) -> Result<HttpResponse, HttpFault> {
+    let response = match reply {
+        HttpReply::NotSent(NotSent::AddressRefused) => return Err(HttpFault::AddressRefused { sent: false }),
+        HttpReply::NotSent(NotSent::Unreachable | NotSent::TooLate) => return Err(HttpFault::NotSent),
+        HttpReply::UnknownOutcome => return Err(HttpFault::Unknown),
+        HttpReply::Response(response) => response,
+    };
+    // NET-03, atk:NET-04: what came from a forbidden address is dropped before anything reads it.
+    let allowed = match response.peer {
+        Peer::Address(address) => policy.permits(address),
+        Peer::ViaProxy => egress_enforced,
+    };
+    if !allowed {
+        return Err(HttpFault::AddressRefused { sent: true });
+    }
+    if response.truncated || response.body.expose().len() > max_bytes as usize {
+        return Err(HttpFault::TooLarge);
+    }
+    // atk:NET-11
+    if response.all("content-encoding").any(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(HttpFault::Encoded);
+    }
+    Ok(response)
+}

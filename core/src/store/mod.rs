@@ -1,0 +1,12 @@
+//! What the engine keeps: injective keys, sealed strict records, hashes for what is looked up.
+//!
+//! The store itself is the host's: three verbs ([`Effect::Read`](crate::operation::Effect), `Scan`, `Commit`) over bytes.
+
+mod key;
+mod keyring;
+mod record;
+pub(crate) mod records;
+
+pub use key::{InvalidKey, Key, Kind};
+pub use keyring::{Keyring, KeyringError, SealingKey};
+pub(crate) use record::{Record, Stored, lookup_hash};

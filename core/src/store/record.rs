@@ -1,0 +1,90 @@
+//! Records: strict, versioned JSON, sealed. A missing or unknown member, a duplicate one, another version: refused.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::Key;
+use crate::error::{Code, Failure};
+use crate::operation::{Context, OperationId, Precondition, Version, Versioned};
+
+/// A kind of record with its version. A release reads versions N and N − 1 and writes N.
+pub(crate) trait Record: Serialize + DeserializeOwned {
+    /// The version this release writes.
+    const VERSION: u8;
+}
+
+/// A record as read, with what a conditional write needs.
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub(crate) struct Stored<T> {
+    pub(crate) record: T,
+    pub(crate) version: Version,
+    /// The operation (or attempt) that wrote it: after `unknown` an operation knows its own write by it.
+    pub(crate) written_by: OperationId,
+}
+
+impl<T> Stored<T> {
+    pub(crate) fn unchanged(&self) -> Precondition {
+        Precondition::Version(self.version)
+    }
+}
+
+/// The precondition "as I saw it": this version, or still absent.
+pub(crate) fn as_seen<T>(stored: Option<&Stored<T>>) -> Precondition {
+    stored.map_or(Precondition::Absent, Stored::unchanged)
+}
+
+#[derive(Serialize)]
+struct Writing<'a, T> {
+    by: OperationId,
+    record: &'a T,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reading<T> {
+    by: OperationId,
+    record: T,
+}
+
+impl Context<'_> {
+    /// Opens a stored value.
+    ///
+    /// # Errors
+    /// `store.integrity`: it does not open, or its content is not a record of this release.
+    pub(crate) fn open<T: Record>(
+        &self,
+        key: &Key,
+        stored: Option<&Versioned>,
+    ) -> Result<Option<Stored<T>>, Failure> {
+        let Some(stored) = stored else { return Ok(None) };
+        let (version, plaintext) =
+            self.engine.keyring().open(key, &stored.value).ok_or(Code::StoreIntegrity)?;
+        // atk:IMP-13: there is no N - 1 yet.
+        if version != T::VERSION {
+            return Err(Failure::new(Code::StoreIntegrity).because("the record version is not supported"));
+        }
+        let read: Reading<T> = serde_json::from_slice(&plaintext)
+            .map_err(|_| Failure::new(Code::StoreIntegrity).because("the record's content is not valid"))?;
+        Ok(Some(Stored { record: read.record, version: stored.version, written_by: read.by }))
+    }
+
+    /// Seals a record for its key.
+    pub(crate) fn seal<T: Record>(&self, key: &Key, record: &T, by: OperationId) -> Vec<u8> {
+        // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
+        let plaintext = Zeroizing::new(serde_json::to_vec(&Writing { by, record }).unwrap_or_default());
+        self.engine.keyring().seal(&self.moment.entropy, key, T::VERSION, &plaintext)
+    }
+}
+
+/// SHA-256 over (kind, value): how states and tickets are found without being stored. Never keyed.
+pub(crate) fn lookup_hash(kind: &str, value: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update([u8::try_from(kind.len()).unwrap_or(u8::MAX)])
+        .chain_update(kind)
+        .chain_update(value)
+        .finalize()
+        .into()
+}

@@ -1,0 +1,364 @@
+//! What each record holds. The keys are in `key.rs`; the form is described in `spec/records.md`.
+//!
+//! Members that carry a security decision have no default: a record without one does not open (atk:IMP-13).
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+use super::sealed_text;
+use crate::address::AddressPolicy;
+use crate::connector::{Connector, Dialect, Waivers};
+use crate::moment::UnixMillis;
+use crate::operation::OperationId;
+use crate::principal::{ConnectorId, Principal};
+use crate::protocol::client_auth::AuthMethod;
+use crate::protocol::id_token::Account;
+use crate::protocol::scopes::Scopes;
+use crate::secret::Secret;
+
+macro_rules! record {
+    ($(#[$doc:meta])* $name:ident v $version:literal { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "model", derive(Hash))]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $kind,)+ }
+
+        impl Record for $name {
+            const VERSION: u8 = $version;
+        }
+    };
+}
+
+record! {
+    /// A tenant's configuration of one upstream.
+    ConnectorRecord v 1 {
+        connector: Connector,
+        /// The secret of a static registration.
+        #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
+        client_secret: Option<Secret>,
+        /// +1 at every change.
+        revision: u64,
+        /// Seeded from a file and not yet looked at by an administrator.
+        unverified: bool,
+    }
+}
+
+record! {
+    /// The durable relation owner × connector. Disconnect empties it and keeps it as a tombstone.
+    Connection v 1 {
+        /// Stable over reconnects.
+        id: OperationId,
+        /// +1 at every disconnect.
+        epoch: u64,
+        /// +1 at every token write; goes on over disconnect and reconnect.
+        generation: u64,
+        /// Tokens that must be revoked upstream.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outbox: Vec<Parked>,
+        /// A code may be in flight: set by the claim, cleared by the grant.
+        redeeming: bool,
+        /// A token nobody here has seen may live upstream.
+        doubt: bool,
+        /// The flow begun last; older ones are superseded.
+        newest_flow: Option<FlowHash>,
+        grant: Option<Box<Grant>>,
+        /// Obtained by a reconnect that arrived as another account; held until the owner confirms.
+        awaiting: Option<Box<Grant>>,
+        account: Option<Account>,
+        connected_by: Option<Principal>,
+        connected_at: Option<UnixMillis>,
+        suspended: Option<Suspension>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        step_ups: Vec<StepUp>,
+        /// Everything requested so far, for the union of a step-up.
+        requested: Scopes,
+        /// The minute under which `due` names this connection.
+        due: Option<UnixMillis>,
+        /// The slug of the last failure of a flow or refresh, for the status.
+        last_failure: Option<String>,
+        /// Set by purge: the tombstone may go after this time.
+        purged_until: Option<UnixMillis>,
+    }
+}
+
+/// The hash of a flow's state, as stored in its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct FlowHash(pub(crate) [u8; 32]);
+
+/// What the issuer gave once, and the state of keeping it alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grant {
+    #[serde(with = "sealed_text")]
+    pub(crate) access_token: Secret,
+    #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refresh_token: Option<Secret>,
+    pub(crate) obtained_at: UnixMillis,
+    /// `None`: the issuer did not say.
+    pub(crate) expires_at: Option<UnixMillis>,
+    pub(crate) terms: Terms,
+    /// Granted scopes; `None`: the issuer did not say and none were requested.
+    pub(crate) scopes: Scopes,
+    /// The generation at which this consent began: tells a rotation from a reconnect.
+    pub(crate) family: u64,
+    /// POSTs of this refresh token that may have reached the issuer and have no definite answer: 0, 1 or 2.
+    pub(crate) sends: u8,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) backoff: Option<Backoff>,
+    /// About this generation only; a newer one clears it.
+    pub(crate) condemned: Option<Condemned>,
+    /// When a 401 brought this generation about, if one did.
+    pub(crate) rejected_at: Option<UnixMillis>,
+}
+
+/// What a flow agreed on with an issuer; fixed when the flow begins, copied into the grant, never looked up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Terms {
+    /// Byte for byte as the resource named it.
+    pub(crate) issuer: String,
+    pub(crate) token_endpoint: String,
+    pub(crate) revocation_endpoint: Option<String>,
+    pub(crate) client: Client,
+    /// Sent as `resource`; `None`: the dialect or the connector omits it.
+    pub(crate) resource: Option<String>,
+    /// The URL whose origin and path the token is good for.
+    pub(crate) audience: String,
+    /// The audience is the whole origin because only a root document was found.
+    pub(crate) parent: bool,
+    /// Whether a mix-up with another issuer is excluded.
+    pub(crate) protected: bool,
+    pub(crate) dialect: Dialect,
+    pub(crate) waivers: Waivers,
+    /// For the token and revocation endpoints.
+    pub(crate) address_policy: AddressPolicy,
+    pub(crate) connector_revision: u64,
+}
+
+/// Our client at the grant's issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) method: AuthMethod,
+    #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Secret>,
+    pub(crate) source: RegistrationSource,
+    /// The redirect set of its registration record.
+    pub(crate) redirect_uri: String,
+}
+
+/// How a registration came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationSource {
+    /// A client id metadata document.
+    Cimd,
+    /// RFC 7591.
+    Dynamic,
+    /// Configured in the connector.
+    Static,
+}
+
+/// The time-bounded right to redeem a grant's refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lease {
+    /// New for every POST.
+    pub(crate) attempt: OperationId,
+    pub(crate) until: UnixMillis,
+}
+
+/// After an answer that said "later".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backoff {
+    pub(crate) until: UnixMillis,
+    pub(crate) failures: u8,
+}
+
+/// Why the grant of this generation cannot be used or refreshed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Condemned {
+    /// The issuer says the client is unknown.
+    ClientRefused,
+    /// A refresh may or may not have been processed, and the retry is spent.
+    InDoubt,
+    /// The issuer says the grant is dead.
+    InvalidGrant,
+    /// The resource names another issuer now.
+    IssuerChanged,
+    /// The resource rejects the token, and there is nothing to refresh it with.
+    Rejected,
+}
+
+/// A token to be revoked, with all it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parked {
+    #[serde(with = "sealed_text")]
+    pub(crate) token: Secret,
+    pub(crate) refresh: bool,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) client: Client,
+    pub(crate) address_policy: AddressPolicy,
+    /// Attempts so far; after the fifth it is reported and let go.
+    pub(crate) tries: u8,
+    /// Not before this time.
+    pub(crate) after: UnixMillis,
+}
+
+/// Policy withdrew the right to use a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Suspension {
+    pub(crate) by: Principal,
+    pub(crate) at: UnixMillis,
+}
+
+/// How often one operation of a resource has asked for more scopes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepUp {
+    /// SHA-256 of (resource, operation), hexadecimal, first 16 characters.
+    pub(crate) subject: String,
+    pub(crate) since: UnixMillis,
+    pub(crate) count: u8,
+}
+
+record! {
+    /// One authorization attempt, from redirect to callback. Immutable but for its status.
+    Flow v 1 {
+        status: FlowStatus,
+        created_at: UnixMillis,
+        expires_at: UnixMillis,
+        /// The connection's epoch when it began; another epoch supersedes it.
+        epoch: u64,
+        owner: Principal,
+        principal: Principal,
+        connector: ConnectorId,
+        terms: Terms,
+        /// The issuer promised to send `iss` (RFC 9207 §3).
+        iss_promised: bool,
+        redirect_uri: String,
+        scopes: Scopes,
+        #[serde(with = "sealed_text")]
+        verifier: Secret,
+        binding: Binding,
+        /// Where the host's page is to go afterwards.
+        return_to: Option<String>,
+    }
+}
+
+/// Where an authorization attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FlowStatus {
+    Created,
+    /// By the operation that redeems the code.
+    Claimed(OperationId),
+    Completed,
+    Failed,
+    Expired,
+}
+
+/// What proves that start and callback are the same browser, process or person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Binding {
+    /// SHA-256 over the per-browser secret and the flow.
+    Browser([u8; 32]),
+    /// The caller who began hands the callback URL in.
+    Paste,
+    /// SHA-256 over the secret of the process that listens, and the flow.
+    Process([u8; 32]),
+}
+
+record! {
+    /// Our client at one issuer for one redirect set.
+    Registration v 1 {
+        client: Client,
+        redirect_uris: Vec<String>,
+        /// `None`: never.
+        expires_at: Option<UnixMillis>,
+        /// The issuer said it does not know the client.
+        stale: bool,
+        /// When it was made, for the limit of one renewal an hour.
+        registered_at: UnixMillis,
+        /// RFC 7592.
+        management_url: Option<String>,
+        #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
+        management_token: Option<Secret>,
+    }
+}
+
+record! {
+    /// A document as received; checked anew at each use.
+    Metadata v 1 {
+        /// Where it came from.
+        url: String,
+        document: String,
+        fetched_at: UnixMillis,
+        fresh_until: UnixMillis,
+    }
+}
+
+record! {
+    /// What a connect link stands for.
+    Ticket v 1 {
+        principal: Principal,
+        connector: ConnectorId,
+        owner: Principal,
+        reason: TicketReason,
+        created_at: UnixMillis,
+        expires_at: UnixMillis,
+        /// What the challenge of the resource said.
+        resource_metadata: Option<String>,
+        scopes: Option<Scopes>,
+    }
+}
+
+/// Why a ticket was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TicketReason {
+    Connect,
+    Reconnect,
+    StepUp,
+}
+
+record! {
+    /// The live ticket of (principal, connector, purpose, scopes).
+    TicketOf v 1 {
+        #[serde(with = "sealed_text")]
+        ticket: Secret,
+        created_at: UnixMillis,
+        expires_at: UnixMillis,
+    }
+}
+
+record! {
+    /// An issuer's brake, written only on 429, 5xx and timeouts.
+    Throttle v 1 {
+        until: UnixMillis,
+        failures: u8,
+    }
+}
+
+record! {
+    /// A credential that is not OAuth: an API key, a header, an environment value.
+    SecretRecord v 1 {
+        name: String,
+        #[serde(with = "sealed_text")]
+        value: Secret,
+        stored_at: UnixMillis,
+        stored_by: Principal,
+    }
+}
