@@ -1,5 +1,9 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
+pub mod json;
+pub mod scopes;
+pub mod url;
+
 /// Why a message of a peer is not acceptable: static text of ours, never the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Invalid(pub &'static str);
