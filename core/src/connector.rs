@@ -318,7 +318,9 @@ impl Connector {
     /// The first field that is not acceptable.
     pub(crate) fn check(&self, plain: crate::protocol::url::PlainHttp) -> Result<(), ConfigError> {
         let url = |field, text: &str| {
-            crate::protocol::url::HttpUrl::parse(text, plain).map(drop).map_err(|invalid| ConfigError::new(field, text, invalid.0))
+            crate::protocol::url::HttpUrl::parse(text, plain)
+                .map(drop)
+                .map_err(|invalid| ConfigError::new(field, text, invalid.0))
         };
         match &self.upstream {
             Upstream::Account { issuer } => url("issuer", issuer)?,
@@ -330,7 +332,10 @@ impl Connector {
         if let ResourceMode::Explicit(resource) = &self.resource {
             url("resource", resource)?;
         }
-        self.waivers.danger_endpoint_origins.iter().try_for_each(|origin| url("danger_endpoint_origins", origin))?;
+        self.waivers
+            .danger_endpoint_origins
+            .iter()
+            .try_for_each(|origin| url("danger_endpoint_origins", origin))?;
         if self.precedence.is_empty() {
             return Err(ConfigError::new("precedence", "[]", "must name at least one credential scope"));
         }
@@ -353,7 +358,8 @@ impl Injection {
         if name.is_empty() || !name.bytes().all(token) {
             return Err(ConfigError::new(field, name, "is not a name"));
         }
-        let text = [Some(&self.prefix), if let Source::Static(text) = &self.source { Some(text) } else { None }];
+        let text =
+            [Some(&self.prefix), if let Source::Static(text) = &self.source { Some(text) } else { None }];
         match text.into_iter().flatten().find(|text| !text.bytes().all(|b| (0x20..0x7f).contains(&b))) {
             Some(text) => Err(ConfigError::new(field, text, "must be visible ASCII")),
             None => Ok(()),

@@ -4,8 +4,15 @@
 //! read or a commit of records, a sleep) and is stepped with the reply. Time and randomness are arguments.
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod connector;
+pub mod engine;
 pub mod error;
+pub mod event;
+pub mod limits;
 pub mod moment;
+pub mod operation;
 pub mod principal;
 pub mod protocol;
 pub mod secret;
+pub mod store;

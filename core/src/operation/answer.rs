@@ -1,9 +1,11 @@
 //! Replies, checked against the effect they answer: the one place where misuse is found and where a response from a
 //! forbidden address is dropped, so that no machine has to think of either.
 
-use super::effect::Effect;
-use super::reply::{CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned};
 use super::Misuse;
+use super::effect::Effect;
+use super::reply::{
+    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned,
+};
 use crate::address::AddressPolicy;
 use crate::engine::EngineConfig;
 use crate::store::Key;
@@ -92,7 +94,9 @@ impl Pending {
             Self::Commit => "a reply to `commit`",
             Self::Http { .. } => "a reply to `http`",
             Self::Read { .. } => "a reply to `read` with one entry for each key",
-            Self::Scan { .. } => "a reply to `scan`: keys of the prefix in ascending order, at most the limit",
+            Self::Scan { .. } => {
+                "a reply to `scan`: keys of the prefix in ascending order, at most the limit"
+            }
             Self::Sleep => "`woke`",
         }
     }

@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 pub(crate) use answer::{Answer, HttpFault, Pending};
 pub use effect::{Action, Effect, Header, HttpRequest, Method, Precondition, Version, Write};
-pub use reply::{CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned};
+pub use reply::{
+    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;

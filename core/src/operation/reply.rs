@@ -78,7 +78,7 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// The first value of a header, by its lower-case name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }
 

@@ -1,5 +1,8 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
+pub mod client_auth;
+pub mod client_metadata;
+pub mod id_token;
 pub mod json;
 pub mod scopes;
 pub mod url;

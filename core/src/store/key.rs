@@ -172,12 +172,7 @@ impl Key {
         Self::of(tenant, Kind::Throttle).hashed(issuer)
     }
 
-    pub(crate) fn due(
-        tenant: &TenantId,
-        at: UnixMillis,
-        owner: &Principal,
-        connector: &ConnectorId,
-    ) -> Self {
+    pub(crate) fn due(tenant: &TenantId, at: UnixMillis, owner: &Principal, connector: &ConnectorId) -> Self {
         Self::due_at(tenant, at).owner(owner).part(connector.as_str().as_bytes())
     }
 
@@ -305,7 +300,6 @@ impl fmt::Debug for Key {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,10 +315,13 @@ mod tests {
     // atk:TEN-03
     #[test]
     fn look_alike_tuples_give_distinct_keys() {
-        let pairs = [("a:b", "c"), ("a", "b:c"), ("ab", "c"), ("a", "bc"), ("A", "bc"), ("a\0", "bc"), ("a", "\0bc")];
+        let pairs =
+            [("a:b", "c"), ("a", "b:c"), ("ab", "c"), ("a", "bc"), ("A", "bc"), ("a\0", "bc"), ("a", "\0bc")];
         let keys: std::collections::BTreeSet<_> = pairs
             .iter()
-            .map(|(owner, to)| Key::connection(&tenant("t"), &Principal::user(*owner).unwrap(), &connector(to)))
+            .map(|(owner, to)| {
+                Key::connection(&tenant("t"), &Principal::user(*owner).unwrap(), &connector(to))
+            })
             .collect();
         assert_eq!(keys.len(), pairs.len());
     }
@@ -332,15 +329,28 @@ mod tests {
     #[test]
     fn an_owner_prefix_covers_that_owner_only() {
         let prefix = Key::connections_of(&tenant("t"), &Principal::user("a").unwrap());
-        assert!(Key::connection(&tenant("t"), &Principal::user("a").unwrap(), &connector("x")).starts_with(&prefix));
-        assert!(!Key::connection(&tenant("t"), &Principal::user("ab").unwrap(), &connector("x")).starts_with(&prefix));
-        assert!(!Key::connection(&tenant("t"), &Principal::team("a").unwrap(), &connector("x")).starts_with(&prefix));
-        assert!(!Key::connection(&tenant("t2"), &Principal::user("a").unwrap(), &connector("x")).starts_with(&prefix));
+        assert!(
+            Key::connection(&tenant("t"), &Principal::user("a").unwrap(), &connector("x"))
+                .starts_with(&prefix)
+        );
+        assert!(
+            !Key::connection(&tenant("t"), &Principal::user("ab").unwrap(), &connector("x"))
+                .starts_with(&prefix)
+        );
+        assert!(
+            !Key::connection(&tenant("t"), &Principal::team("a").unwrap(), &connector("x"))
+                .starts_with(&prefix)
+        );
+        assert!(
+            !Key::connection(&tenant("t2"), &Principal::user("a").unwrap(), &connector("x"))
+                .starts_with(&prefix)
+        );
     }
 
     #[test]
     fn index_keys_name_what_they_point_to() {
-        let (t, owner, to) = (tenant("t"), Principal::agent("x".repeat(255)).unwrap(), connector(&"y".repeat(255)));
+        let (t, owner, to) =
+            (tenant("t"), Principal::agent("x".repeat(255)).unwrap(), connector(&"y".repeat(255)));
         let due = Key::due(&t, UnixMillis(120_000), &owner, &to);
         assert_eq!(due.due_target(), Some((owner.clone(), to.clone())));
         assert_eq!(due.minute(), Some(2));

@@ -136,7 +136,13 @@ impl Keyring {
 
     /// A text that carries the tenant's name, sealed for one purpose (`state`, `ticket`).
     pub(crate) fn locate(&self, entropy: &Entropy, purpose: &str, tenant: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(seal_with(&self.routing, entropy, purpose.as_bytes(), 0, tenant.as_bytes()))
+        BASE64_URL_SAFE_NO_PAD.encode(seal_with(
+            &self.routing,
+            entropy,
+            purpose.as_bytes(),
+            0,
+            tenant.as_bytes(),
+        ))
     }
 
     /// The tenant's name in a text made by [`Keyring::locate`] for the same purpose.
@@ -163,7 +169,10 @@ fn seal_with(with: &SealingKey, entropy: &Entropy, place: &[u8], version: u8, pl
     nonce.copy_from_slice(&seed[..NONCE]);
     envelope.extend_from_slice(&nonce);
     // INVARIANT: encryption fails only beyond 256 GiB; a record is at most 256 KiB.
-    let sealed = with.cipher().encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad }).unwrap_or_default();
+    let sealed = with
+        .cipher()
+        .encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad })
+        .unwrap_or_default();
     envelope.extend_from_slice(&sealed);
     envelope
 }
@@ -190,7 +199,8 @@ mod tests {
 
     fn ring(id: u32, seed: u8) -> Keyring {
         let bytes: [u8; 32] = std::array::from_fn(|at| seed.wrapping_add(at as u8));
-        Keyring::new(SealingKey::new(id, bytes), std::array::from_fn(|at| 200u8.wrapping_sub(at as u8))).unwrap()
+        Keyring::new(SealingKey::new(id, bytes), std::array::from_fn(|at| 200u8.wrapping_sub(at as u8)))
+            .unwrap()
     }
 
     fn entropy(seed: u8) -> Entropy {
@@ -226,7 +236,8 @@ mod tests {
     #[test]
     fn an_older_key_opens_and_the_current_one_seals() {
         let old = ring(1, 1).seal(&entropy(9), &key("a"), 1, b"token");
-        let turned = ring(2, 50).with_older(SealingKey::new(1, std::array::from_fn(|at| 1 + at as u8))).unwrap();
+        let turned =
+            ring(2, 50).with_older(SealingKey::new(1, std::array::from_fn(|at| 1 + at as u8))).unwrap();
         assert!(turned.open(&key("a"), &old).is_some());
         let new = turned.seal(&entropy(9), &key("a"), 1, b"token");
         assert_eq!(new[2..6], [0, 0, 0, 2]);
@@ -236,7 +247,9 @@ mod tests {
     // atk:IMP-05
     #[test]
     fn repeated_entropy_repeats_no_nonce_over_other_content() {
-        let nonce = |at: &str, text: &[u8]| ring(1, 1).seal(&entropy(9), &key(at), 1, text)[HEAD..HEAD + NONCE].to_vec();
+        let nonce = |at: &str, text: &[u8]| {
+            ring(1, 1).seal(&entropy(9), &key(at), 1, text)[HEAD..HEAD + NONCE].to_vec()
+        };
         assert_ne!(nonce("a", b"x"), nonce("a", b"y"));
         assert_ne!(nonce("a", b"x"), nonce("b", b"x"));
     }

@@ -6,7 +6,8 @@ mod key;
 mod keyring;
 mod record;
 pub(crate) mod records;
+mod sealed_text;
 
 pub use key::{InvalidKey, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
-pub(crate) use record::{Record, Stored, lookup_hash};
+pub(crate) use record::{Record, Stored, as_seen, lookup_hash};

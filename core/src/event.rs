@@ -1,0 +1,135 @@
+//! Typed events: what changed, for logs, metrics and audit. They come with the outcome and hold no secret.
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::UnixMillis;
+use crate::operation::OperationId;
+use crate::principal::{ConnectorId, Principal, TenantId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Event {
+    /// When, by the host's clock.
+    pub at: UnixMillis,
+    /// In which operation; the evidence id of failures.
+    pub operation: OperationId,
+    /// Where.
+    pub tenant: TenantId,
+    /// Who acted; `None` for background work.
+    pub actor: Option<Principal>,
+    /// Whose connection it is about.
+    pub owner: Option<Principal>,
+    /// Which upstream it is about.
+    pub connector: Option<ConnectorId>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum What {
+    /// A reconnect arrived as another account and waits for the owner.
+    AccountChanged,
+    /// A person is needed.
+    ChallengeIssued {
+        /// The challenge's reason.
+        reason: String,
+    },
+    /// A connection has a grant of a new consent.
+    Connected {
+        /// The generation it began with.
+        generation: u64,
+        /// Whether the whole origin is its audience.
+        parent: bool,
+        /// Whether a mix-up with another issuer is excluded.
+        protected: bool,
+    },
+    /// A connector was added, changed or removed.
+    ConnectorChanged {
+        /// Its new revision; `None` when removed.
+        revision: Option<u64>,
+    },
+    /// A credential was handed out.
+    CredentialUsed {
+        /// Whose class: `personal`, `team`, `org`, `agent`.
+        scope: String,
+        /// Of which generation.
+        generation: u64,
+    },
+    /// A connection was emptied by its owner or an administrator.
+    Disconnected {
+        /// Whether a token nobody has seen may live on upstream.
+        doubt: bool,
+    },
+    /// An authorization attempt began.
+    FlowBegun {
+        /// At which issuer.
+        issuer: String,
+        /// Whether a mix-up with another issuer is excluded.
+        protected: bool,
+    },
+    /// An authorization attempt ended without a grant.
+    FlowFailed {
+        /// The failure's slug.
+        slug: String,
+    },
+    /// A grant was brought in from outside.
+    Imported,
+    /// Records were removed.
+    Purged {
+        /// How many.
+        records: u64,
+    },
+    /// A grant cannot be used or refreshed any more.
+    ReauthNeeded {
+        /// Why: the reason of the status.
+        reason: String,
+    },
+    /// The resource rejected a credential.
+    Rejected {
+        /// The status of its response.
+        status: u16,
+        /// Of which generation.
+        generation: u64,
+    },
+    /// A grant has new tokens.
+    Refreshed {
+        /// Their generation.
+        generation: u64,
+    },
+    /// A refresh ended without new tokens; the grant stays.
+    RefreshPostponed {
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// Our client was registered at an issuer.
+    Registered {
+        /// At which.
+        issuer: String,
+    },
+    /// An issuer does not know our client any more.
+    RegistrationStale {
+        /// Which.
+        issuer: String,
+    },
+    /// A suspended connection may be used again.
+    Restored,
+    /// A token was revoked upstream.
+    Revoked,
+    /// A token could not be revoked upstream and was let go.
+    RevocationGivenUp,
+    /// A secret was stored.
+    SecretStored {
+        /// Its name.
+        name: String,
+    },
+    /// A secret was removed.
+    SecretDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// Policy withdrew the right to use a connection.
+    Suspended,
+}
