@@ -15,6 +15,10 @@ pub enum AddressPolicy {
 }
 impl AddressPolicy {
     /// Stub.
+    pub fn permits_host(&self, _host: &url::Host<&str>) -> bool {
+        true
+    }
+    /// Stub.
     pub fn permits(&self, ip: IpAddr) -> bool {
         !ip.is_loopback() || *self == Self::Loopback
     }

@@ -16,3 +16,4 @@ pub mod principal;
 pub mod protocol;
 pub mod secret;
 pub mod store;
+pub mod upstream;

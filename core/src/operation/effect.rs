@@ -32,7 +32,7 @@ pub enum Effect {
         /// At most so many.
         limit: u32,
     },
-    /// Wait, then answer [`Reply::Woke`](super::Reply).
+    /// Wait, then answer [`Reply::Woke`](super::Reply::Woke).
     Sleep {
         /// For how long, in milliseconds.
         for_ms: u64,

@@ -10,4 +10,4 @@ mod sealed_text;
 
 pub use key::{InvalidKey, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
-pub(crate) use record::{Record, Stored, as_seen, lookup_hash};
+pub(crate) use record::{Stored, as_seen, delete, keep, lookup_hash, put_index};
