@@ -206,7 +206,7 @@ pub(crate) struct Parked {
     #[serde(with = "sealed_text")]
     pub(crate) token: Secret,
     pub(crate) refresh: bool,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: String,
     pub(crate) client: Client,
     pub(crate) address_policy: AddressPolicy,
     /// Attempts so far; after the fifth it is reported and let go.

@@ -4,15 +4,18 @@ use crate::address::AddressPolicy;
 use crate::connector::{Connector, Upstream};
 use crate::error::{Code, Failure};
 use crate::operation::{Context, Effect, Header, HttpRequest, Method};
-use crate::protocol::url::HttpUrl;
+use crate::protocol::client_auth::ClientAuth;
+use crate::protocol::form::{self, Form};
+use crate::protocol::url::{HttpUrl, PlainHttp};
 use crate::secret::SecretBytes;
+use crate::store::records::Client;
 
 /// The policy for a URL that a connector's discovery has found: the connector's own on its own host, else `public`.
 ///
 /// A server that may live in a private network thereby opens that network to nobody it names (atk:NET-01).
 pub(crate) fn egress(
     connector: &Connector,
-    plain: crate::protocol::url::PlainHttp,
+    plain: PlainHttp,
     url: &HttpUrl,
 ) -> AddressPolicy {
     let own = |text: &str| HttpUrl::parse(text, plain).is_ok_and(|own| own.host() == url.host());
@@ -69,6 +72,30 @@ impl<'a> Exchange<'a> {
         body: SecretBytes,
     ) -> Result<Effect, Failure> {
         self.header(Header::new("Content-Type", content_type)).build(cx, Method::Post, body)
+    }
+
+    /// A form to an issuer, with our client's authentication (TOK-01, TOK-06).
+    ///
+    /// # Errors
+    /// As for [`Exchange::get`]; or the registration lacks what its authentication method needs.
+    pub(crate) fn post_form<'f>(
+        self,
+        cx: &Context<'_>,
+        mut form: Form<'f>,
+        client: &'f Client,
+    ) -> Result<Effect, Failure> {
+        let auth = ClientAuth {
+            client_id: &client.id,
+            method: client.method,
+            secret: client.secret.as_ref(),
+            assertion: None,
+        };
+        let header = auth.apply(&mut form).map_err(|invalid| Failure::new(Code::ClientRefused).because(invalid.0))?;
+        let exchange = match header {
+            Some(value) => self.header(Header { name: "Authorization".to_owned(), value }),
+            None => self,
+        };
+        exchange.post(cx, form::CONTENT_TYPE, form.into_body())
     }
 
     fn build(self, cx: &Context<'_>, method: Method, body: SecretBytes) -> Result<Effect, Failure> {
