@@ -12,6 +12,7 @@ pub mod event;
 pub mod limits;
 pub mod moment;
 pub mod operation;
+pub(crate) mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod secret;
