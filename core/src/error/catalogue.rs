@@ -205,7 +205,10 @@ mod tests {
         for code in Code::ALL {
             let (group, name) = code.slug().split_once('.').unwrap();
             assert!(!group.is_empty() && !name.is_empty());
-            assert!(code.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.'), "{code:?}");
+            assert!(
+                code.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.'),
+                "{code:?}"
+            );
             assert!(!code.next_step().is_empty() && !code.message().ends_with('.'), "{code:?}");
         }
     }

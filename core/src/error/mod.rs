@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_one_line() {
-        let failure = Failure::new(Code::RegistrationRefused).quoting(PeerText::sanitize("invalid_redirect_uri"));
+        let failure =
+            Failure::new(Code::RegistrationRefused).quoting(PeerText::sanitize("invalid_redirect_uri"));
         assert_eq!(
             failure.to_string(),
             "peer_refused.registration: the issuer refused to register this client: \

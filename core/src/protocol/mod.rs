@@ -1,5 +1,11 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
+pub mod client_auth;
+pub mod form;
+pub mod pkce;
+pub mod redirect_uri;
+pub mod retry_after;
+
 /// Why a message of a peer is not acceptable: static text of ours, never the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Invalid(pub &'static str);
