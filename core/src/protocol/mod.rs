@@ -2,9 +2,12 @@
 
 pub mod client_auth;
 pub mod form;
+pub mod json;
 pub mod pkce;
 pub mod redirect_uri;
 pub mod retry_after;
+pub mod scopes;
+pub mod url;
 
 /// Why a message of a peer is not acceptable: static text of ours, never the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
