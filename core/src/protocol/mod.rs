@@ -1,12 +1,18 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
+pub mod authorization;
 pub mod client_auth;
+mod error_body;
 pub mod form;
+pub mod id_token;
 pub mod json;
 pub mod pkce;
 pub mod redirect_uri;
+pub mod registration;
 pub mod retry_after;
+pub mod revocation;
 pub mod scopes;
+pub mod token;
 pub mod url;
 
 /// Why a message of a peer is not acceptable: static text of ours, never the peer's.

@@ -5,42 +5,33 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use url::Url;
 
 use super::Invalid;
+use super::url::{HttpUrl, PlainHttp};
 
 /// A redirect URI of ours, kept byte for byte: `https` anywhere, or `http` on a loopback host (RFC 8252 §7.3), with a
 /// path, without userinfo or fragment.
+///
+/// It must be written in normal form (lower case scheme and host, no default port, no dot segments, nothing that needs
+/// encoding), so that issuers that normalize and issuers that do not read the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RedirectUri(String);
 
-/// LIMIT: as every URL (design §8).
-const MAX_BYTES: usize = 4096;
-
 impl RedirectUri {
-    /// Checks the text. Scheme and loopback host must be in lower case, so that equal means equal byte for byte.
+    /// Checks the text.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
-        if text.len() > MAX_BYTES {
-            return Err(Invalid("a redirect URI is longer than 4096 bytes"));
-        }
-        if !text.bytes().all(is_uri_byte) {
-            return Err(Invalid("a redirect URI has a fragment or a character that URIs do not have"));
-        }
-        let (scheme, authority, path) = split(&text)
-            .ok_or(Invalid("a redirect URI needs a scheme, a host and a path, which may be a slash"))?;
-        if authority.contains('@') {
-            return Err(Invalid("a redirect URI has userinfo"));
-        }
         // NET-01
-        if scheme != "https" && !(scheme == "http" && is_loopback(authority)) {
-            return Err(Invalid("a redirect URI is neither https nor http on a loopback host"));
+        let url = HttpUrl::parse(&text, PlainHttp::Loopback)?;
+        if url.as_str() != text {
+            return Err(Invalid("the redirect URI is not written in normal form, with a path"));
         }
-        if path.is_empty() || Url::parse(&text).is_err() {
-            return Err(Invalid("a redirect URI is not a valid URL"));
+        let uri = Self(text);
+        if uri.0.starts_with("http:") && !uri.is_loopback() {
+            return Err(Invalid("an `http` redirect URI must be on `127.0.0.1`, `[::1]` or `localhost`"));
         }
-        Ok(Self(text))
+        Ok(uri)
     }
 
     /// The text as given.
@@ -50,18 +41,28 @@ impl RedirectUri {
 
     /// Whether it leads to this machine: the host is `127.0.0.1`, `[::1]` or `localhost`.
     pub fn is_loopback(&self) -> bool {
-        split(&self.0).is_some_and(|(_, authority, _)| is_loopback(authority))
+        let (authority, _) = self.authority_and_path();
+        ["127.0.0.1", "[::1]", "localhost"].iter().any(|host| {
+            authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+        })
     }
 
-    /// The path as written, without the query. Callbacks are compared with it.
+    /// The path, without the query. Callbacks are compared with it.
     pub fn path(&self) -> &str {
-        split(&self.0).map_or("", |(_, _, path)| path)
+        self.authority_and_path().1
     }
 
     /// What a client with this redirect URI registers as.
     pub fn application_type(&self) -> ApplicationType {
         // REG-15
         if self.is_loopback() { ApplicationType::Native } else { ApplicationType::Web }
+    }
+
+    fn authority_and_path(&self) -> (&str, &str) {
+        // INVARIANT: the normal form has `://`, and a path that begins with `/`.
+        let hierarchy = self.0.split('?').next().unwrap_or_default();
+        let rest = hierarchy.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split_at(rest.find('/').unwrap_or(rest.len()))
     }
 }
 
@@ -110,42 +111,24 @@ pub fn callback_path(issuer: &str, sends_iss: bool) -> String {
     path
 }
 
-/// Scheme, authority and path (up to the query), as written.
-fn split(text: &str) -> Option<(&str, &str, &str)> {
-    let (scheme, rest) = text.split_once("://")?;
-    let (hierarchy, _) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = hierarchy.split_at(hierarchy.find('/')?);
-    (!authority.is_empty()).then_some((scheme, authority, path))
-}
-
-/// The three names of RFC 8252 §7.3 and §8.3 as text; other spellings of the same address are not taken.
-fn is_loopback(authority: &str) -> bool {
-    ["127.0.0.1", "[::1]", "localhost"]
-        .iter()
-        .any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
-}
-
-/// The characters of RFC 3986 §2 without `#`, so that the text as kept is the text as parsed.
-fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::url::URL_MAX_BYTES;
 
     #[test]
     fn https_and_loopback_http_are_kept_byte_for_byte() {
         for (text, loopback, path) in [
             ("https://gw.example/callback", false, "/callback"),
-            ("https://gw.example:443/Callback/?a=/b", false, "/Callback/"),
-            ("https://GW.example/%7Ea", false, "/%7Ea"),
+            ("https://gw.example:8443/Callback/?a=/b", false, "/Callback/"),
+            ("https://gw.example/%7Ea", false, "/%7Ea"),
             ("http://127.0.0.1:33418/cb", true, "/cb"),
             ("http://127.0.0.1/", true, "/"),
             ("http://[::1]:8/cb", true, "/cb"),
             ("http://localhost:3000/cb", true, "/cb"),
             ("https://localhost/cb", true, "/cb"),
             ("https://localhost.example/cb", false, "/cb"),
+            ("https://127.0.0.1.example/cb", false, "/cb"),
         ] {
             let uri = RedirectUri::new(text).unwrap();
             assert_eq!((uri.as_str(), uri.is_loopback(), uri.path()), (text, loopback, path));
@@ -166,6 +149,7 @@ mod tests {
             "http://127.0.0.1.evil.example/cb",
             "http://localhostevil/cb",
             "http://127.1/cb",
+            "http://127.9.9.9/cb",
             "http://0x7f.0.0.1/cb",
             "http://127.0.0.1:1@evil.example/cb",
             "https://user@gw.example/cb",
@@ -177,13 +161,17 @@ mod tests {
             " https://gw.example/cb",
             "https://gw.example:99999/cb",
             "HTTPS://gw.example/cb",
+            "https://GW.example/cb",
+            "https://gw.example:443/cb",
+            "https://gw.example/a/../cb",
+            "https://gw.example/cb?a=$(b)",
             "javascript://gw.example/%0aalert(1)",
             "cursor://anysphere.cursor-mcp/oauth/callback",
             "https://gw.éxample/cb",
         ] {
             assert!(RedirectUri::new(text).is_err(), "{text:?}");
         }
-        assert!(RedirectUri::new(format!("https://gw.example/{}", "a".repeat(MAX_BYTES))).is_err());
+        assert!(RedirectUri::new(format!("https://gw.example/{}", "a".repeat(URL_MAX_BYTES))).is_err());
     }
 
     // REG-15

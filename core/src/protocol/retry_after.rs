@@ -18,7 +18,8 @@ pub fn read(value: &str, now: UnixMillis) -> Option<UnixMillis> {
 /// LIMIT: a day. A longer pause would outlast whatever the peer meant, and could be an attempt to lock users out.
 const MAX_SECONDS: u64 = 86_400;
 
-fn seconds(digits: &str) -> Option<u64> {
+/// A number written in digits alone; one beyond `u64` is the largest.
+pub(super) fn seconds(digits: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
