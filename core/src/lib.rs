@@ -4,6 +4,7 @@
 //! read or a commit of records, a sleep) and is stepped with the reply. Time and randomness are arguments.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod error;
 pub mod moment;
 pub mod principal;
