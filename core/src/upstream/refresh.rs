@@ -28,7 +28,7 @@ use crate::engine::save_time;
 use crate::error::{Code, Failure};
 use crate::limits::TOKEN_RESPONSE_MAX_BYTES;
 use crate::moment::UnixMillis;
-use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Version, Versioned};
+use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Version};
 use crate::protocol::retry_after;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
@@ -100,22 +100,12 @@ struct Watch {
 }
 
 impl Refresh {
-    /// Begins with records already read: the connection and the issuer's throttle.
-    pub(crate) fn begin(
-        cx: &mut Context<'_>,
-        wish: Wish,
-        issuer: &str,
-        found: &[Option<Versioned>],
-    ) -> Progress<Self, Refreshed> {
+    /// Begins by reading the connection and its issuer's throttle.
+    pub(crate) fn begin(cx: &mut Context<'_>, wish: Wish, issuer: &str) -> Progress<Self, Refreshed> {
         let watch = Watch { seen: wish.observed, slept_ms: 0, polls: 0 };
-        let take = TakeLease::new(&wish, issuer, watch.seen, None);
-        let step = Transaction::begin_with(cx, take, found);
+        let take = TakeLease::new(&wish, Some(issuer.to_owned()), watch.seen, None);
+        let step = Transaction::begin(cx, take);
         Self::leasing(cx, wish, watch, step)
-    }
-
-    /// The records `begin` wants to have been read.
-    pub(crate) fn keys(place: &Place, issuer: &str) -> Vec<crate::store::Key> {
-        lease::keys(place, issuer)
     }
 
     pub(crate) fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Refreshed> {
@@ -152,7 +142,7 @@ impl Refresh {
         previous: Option<&Leased>,
     ) -> Progress<Self, Refreshed> {
         let issuer = previous.map(|leased| leased.issuer().to_owned());
-        let take = TakeLease::again(&wish, issuer, watch.seen, previous.map(|leased| leased.lease.attempt));
+        let take = TakeLease::new(&wish, issuer, watch.seen, previous.map(|leased| leased.lease.attempt));
         let step = Transaction::begin(cx, take);
         Self::leasing(cx, wish, watch, step)
     }
@@ -271,7 +261,6 @@ impl Refresh {
         failure: Failure,
     ) -> Progress<Self, Refreshed> {
         let step = Transaction::begin(cx, Settle::new(&wish, leased, settlement));
-        let step = step.embed(|transaction| transaction, Progress::Done);
         Self::settling(wish, watch, failure, step)
     }
 
