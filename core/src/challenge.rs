@@ -124,16 +124,22 @@ impl Challenge {
         let connector = &self.connector;
         let text = match &self.reason {
             ChallengeReason::AskManager => {
-                return format!("`{connector}` is not connected. Ask a manager to connect the shared account.");
+                return format!(
+                    "`{connector}` is not connected. Ask a manager to connect the shared account."
+                );
             }
             ChallengeReason::StoreSecret(name) => {
-                return format!("`{connector}` needs the secret `{name}`, which is not stored yet. Store it, then try again.");
+                return format!(
+                    "`{connector}` needs the secret `{name}`, which is not stored yet. Store it, then try again."
+                );
             }
             ChallengeReason::Suspended => {
                 return format!("The use of `{connector}` is suspended. Ask an administrator.");
             }
             ChallengeReason::Connect => format!("`{connector}` is not connected yet. Connect your account"),
-            ChallengeReason::Reconnect(_) => format!("The connection to `{connector}` has ended. Connect your account again"),
+            ChallengeReason::Reconnect(_) => {
+                format!("The connection to `{connector}` has ended. Connect your account again")
+            }
             ChallengeReason::StepUp => {
                 format!("`{connector}` needs more permissions ({}) for this. Approve them", self.scopes)
             }

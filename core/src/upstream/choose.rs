@@ -72,10 +72,8 @@ pub(crate) fn choose(
 ) -> Choice {
     let mut broken = None;
     for candidate in candidates {
-        let standing = candidate
-            .stored
-            .as_ref()
-            .map_or(Standing::Absent, |stored| stored.record.standing(now, limits));
+        let standing =
+            candidate.stored.as_ref().map_or(Standing::Absent, |stored| stored.record.standing(now, limits));
         match standing {
             Standing::Absent => {}
             Standing::Usable => return Choice::Use(candidate),

@@ -104,9 +104,7 @@ const ROUNDS_MAX: u8 = 16;
 impl Pick {
     pub(crate) fn begin(ask: Ask) -> Progress<Self, Picked> {
         let owners = match &ask.policy {
-            Some(policy) => {
-                policy::owners(&ask.caller, policy).into_iter().map(|(_, owner)| owner).collect()
-            }
+            Some(policy) => policy::owners(&ask.caller, policy).into_iter().map(|(_, owner)| owner).collect(),
             None => likely_owners(&ask.caller),
         };
         Self { ask, rounds: 0, state: State::AwaitRecords(Vec::new()) }.read(owners)
@@ -245,11 +243,10 @@ impl Pick {
             return Progress::fail(Code::Internal);
         };
         let record = &connector.record;
-        let static_secret = record
-            .connector
-            .registration
-            .as_ref()
-            .and_then(|registration| Some((registration.client_id.clone(), record.client_secret.clone()?)));
+        let static_secret =
+            record.connector.registration.as_ref().and_then(|registration| {
+                Some((registration.client_id.clone(), record.client_secret.clone()?))
+            });
         let wish = Wish {
             place: Place {
                 tenant: ask.caller.tenant.clone(),
@@ -286,7 +283,9 @@ impl Pick {
                 let Candidate { scope, owner, .. } = candidate;
                 Found::Use(Box::new(Use { scope, owner, connection: *connection }))
             }
-            Refreshed::Transient { until, observed, failure } => Found::Transient { until, observed, failure },
+            Refreshed::Transient { until, observed, failure } => {
+                Found::Transient { until, observed, failure }
+            }
             Refreshed::Reauth(_) if ask.rejected.is_some() => return rejected(connector, candidate),
             // Its record says so now; the list may name another.
             Refreshed::Usable(_) | Refreshed::Reauth(_) | Refreshed::Gone if rounds < ROUNDS_MAX => {
@@ -322,7 +321,10 @@ impl Pick {
             // The first owner in the list whose account the caller may connect.
             None => {
                 let owners = policy::owners(caller, policy);
-                let own = owners.into_iter().map(|(_, owner)| owner).find(|owner| policy::may_manage(caller, owner));
+                let own = owners
+                    .into_iter()
+                    .map(|(_, owner)| owner)
+                    .find(|owner| policy::may_manage(caller, owner));
                 (own, ChallengeReason::Connect, Scopes::default())
             }
         };

@@ -286,7 +286,11 @@ impl Resolving {
 
 impl Gathered {
     /// From a pick that found what can be used; else what it found.
-    pub(crate) fn begin(caller: Caller, connector_id: ConnectorId, picked: Picked) -> Result<Box<Self>, Found> {
+    pub(crate) fn begin(
+        caller: Caller,
+        connector_id: ConnectorId,
+        picked: Picked,
+    ) -> Result<Box<Self>, Found> {
         let own = match picked.found {
             Found::Use(used) => Some(used),
             Found::NotNeeded => None,
@@ -312,7 +316,9 @@ impl Gathered {
 
     fn missing_account(&self) -> Option<ConnectorId> {
         self.connector.injections.iter().find_map(|injection| match &injection.source {
-            Source::Account(account) if self.accounts.iter().all(|(have, _)| have != account) => Some(account.clone()),
+            Source::Account(account) if self.accounts.iter().all(|(have, _)| have != account) => {
+                Some(account.clone())
+            }
             _ => None,
         })
     }
@@ -336,9 +342,12 @@ impl Gathered {
             let owners: Vec<Principal> = match of {
                 SecretOwner::Org => vec![Principal::org(tenant)],
                 SecretOwner::User => vec![self.caller.principal.clone()],
-                SecretOwner::Team => {
-                    self.caller.teams.iter().filter_map(|team| Principal::team(team.id.as_str()).ok()).collect()
-                }
+                SecretOwner::Team => self
+                    .caller
+                    .teams
+                    .iter()
+                    .filter_map(|team| Principal::team(team.id.as_str()).ok())
+                    .collect(),
             };
             keys.extend(owners.iter().map(|owner| (name.to_owned(), of, Key::secret(tenant, owner, name))));
         }
@@ -350,12 +359,16 @@ impl Gathered {
     }
 
     fn missing_secret(&self) -> Option<String> {
-        self.wanted_secrets().find(|(name, of)| self.secret(name, *of).is_none()).map(|(name, _)| name.to_owned())
+        self.wanted_secrets()
+            .find(|(name, of)| self.secret(name, *of).is_none())
+            .map(|(name, _)| name.to_owned())
     }
 
     fn into_ready(self, cx: &Context<'_>) -> Result<Ready, Failure> {
         let plain = cx.engine.plain_http();
-        let parse = |text: &str| HttpUrl::parse(text, plain).map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0));
+        let parse = |text: &str| {
+            HttpUrl::parse(text, plain).map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0))
+        };
         let grant = self.own.as_ref().and_then(|own| own.connection.grant.as_deref());
         let mut injected = Vec::new();
         for injection in &self.connector.injections {
@@ -391,7 +404,9 @@ impl Gathered {
             audience: grant.map(|grant| parse(&grant.terms.audience)).transpose()?,
             loopback_http: plain == PlainHttp::Loopback,
             expires_at: grant.and_then(|grant| grant.expires_at),
-            due_at: grant.zip(self.own.as_ref()).and_then(|(grant, own)| grant.due_at(own.connection.id, cx.engine.limits())),
+            due_at: grant
+                .zip(self.own.as_ref())
+                .and_then(|(grant, own)| grant.due_at(own.connection.id, cx.engine.limits())),
             scopes: grant.map(|grant| grant.scopes.clone()).unwrap_or_default(),
             warnings,
             resolved_at: cx.now(),

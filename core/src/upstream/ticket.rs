@@ -33,7 +33,9 @@ impl Need {
             ChallengeReason::Connect => Some(TicketReason::Connect),
             ChallengeReason::Reconnect(_) => Some(TicketReason::Reconnect),
             ChallengeReason::StepUp => Some(TicketReason::StepUp),
-            ChallengeReason::AskManager | ChallengeReason::StoreSecret(_) | ChallengeReason::Suspended => None,
+            ChallengeReason::AskManager | ChallengeReason::StoreSecret(_) | ChallengeReason::Suspended => {
+                None
+            }
         }
     }
 

@@ -32,10 +32,16 @@ pub(super) enum Take {
     Condemned(Box<Connection>),
     Dead(Box<Connection>),
     Gone,
-    Later { until: UnixMillis, failure: Failure },
+    Later {
+        until: UnixMillis,
+        failure: Failure,
+    },
     Post(Box<Leased>),
     Usable(Box<Connection>),
-    Wait { version: Version, until: UnixMillis },
+    Wait {
+        version: Version,
+        until: UnixMillis,
+    },
 }
 
 /// The right to send this grant's refresh token once.
@@ -56,7 +62,6 @@ impl Leased {
     pub(super) fn source(&self) -> RegistrationSource {
         self.grant.terms.client.source
     }
-
 }
 
 impl TakeLease {
@@ -89,7 +94,12 @@ impl Decide for TakeLease {
         std::iter::once(self.place.key()).chain(throttle).collect()
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<Take> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Take> {
         let key = self.place.key();
         let stored = match cx.open::<Connection>(&key, found.first().and_then(Option::as_ref)) {
             Ok(Some(stored)) => stored,
