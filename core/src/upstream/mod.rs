@@ -1,13 +1,19 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
 mod choose;
+pub mod connectors;
 mod drain;
+pub mod page;
 mod pick;
 mod place;
 pub mod ready;
 mod refresh;
 mod request;
 pub mod resolve;
+pub mod secrets;
+mod single;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod transaction;
 
