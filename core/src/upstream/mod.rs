@@ -1,6 +1,8 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
+mod binding;
 mod choose;
+pub mod complete_connect;
 mod drain;
 mod pick;
 mod place;
@@ -8,6 +10,7 @@ pub mod ready;
 mod refresh;
 mod request;
 pub mod resolve;
+mod stale;
 mod ticket;
 mod transaction;
 
