@@ -37,7 +37,6 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// Hosts hand secrets in with an operation's arguments; nothing but records writes them out.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)

@@ -1,6 +1,8 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
+mod binding;
 mod choose;
+pub mod complete_connect;
 pub mod connectors;
 mod drain;
 pub mod page;
@@ -14,6 +16,7 @@ pub mod secrets;
 mod single;
 #[cfg(test)]
 mod testing;
+mod stale;
 mod ticket;
 mod transaction;
 
