@@ -14,9 +14,10 @@ mod request;
 pub mod resolve;
 pub mod secrets;
 mod single;
+mod stale;
+pub mod suspend;
 #[cfg(test)]
 mod testing;
-mod stale;
 mod ticket;
 mod transaction;
 

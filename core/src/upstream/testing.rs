@@ -21,6 +21,7 @@ use crate::protocol::scopes::Scopes;
 use crate::secret::{Secret, SecretBytes};
 use crate::store::records::{Client, ConnectorRecord, Grant, RegistrationSource, Terms};
 use crate::store::{Key, Keyring, Record, SealingKey};
+use crate::upstream::Place;
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -214,6 +215,12 @@ pub(crate) fn caller(user: &str) -> Caller {
 
 pub(crate) fn connector_id(id: &str) -> ConnectorId {
     ConnectorId::new(id).unwrap()
+}
+
+/// The place of a user's connection in tenant `acme`.
+pub(crate) fn place(user: &str, connector: &str) -> Place {
+    let Caller { tenant, principal, .. } = caller(user);
+    Place { tenant, owner: principal, connector: connector_id(connector) }
 }
 
 pub(crate) fn server(url: &str) -> ConnectorRecord {
