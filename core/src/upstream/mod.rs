@@ -3,11 +3,13 @@
 mod binding;
 mod choose;
 pub mod complete_connect;
+pub mod disconnect;
 mod drain;
 mod pick;
 mod place;
 pub mod ready;
 mod refresh;
+pub mod refresh_due;
 mod request;
 pub mod resolve;
 mod stale;
