@@ -66,7 +66,13 @@ impl Connection {
 
     /// Takes the grant away and moves its tokens to the outbox; notes a doubt if an answer may still be under way.
     pub(crate) fn retire_grant(&mut self) {
-        for grant in self.grant.take().into_iter().chain(self.awaiting.take()) {
+        for grant in self
+            .grant
+            .take()
+            .map(|grant| *grant)
+            .into_iter()
+            .chain(self.awaiting.take().map(|held| held.grant))
+        {
             self.doubt |= grant.sends > 0;
             self.park(grant.parked());
         }
