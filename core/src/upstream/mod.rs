@@ -3,6 +3,7 @@
 mod binding;
 mod choose;
 pub mod complete_connect;
+pub mod confirm_account;
 pub mod connectors;
 pub mod disconnect;
 mod drain;
