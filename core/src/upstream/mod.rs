@@ -7,6 +7,7 @@ pub mod confirm_account;
 pub mod connectors;
 pub mod disconnect;
 mod drain;
+pub mod import_grant;
 pub mod page;
 mod pick;
 mod place;
