@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod challenge;
 pub mod connector;
 pub mod engine;
 pub mod error;

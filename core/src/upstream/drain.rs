@@ -9,8 +9,8 @@ use crate::event::What;
 use crate::limits::{PROBE_MAX_BYTES, REVOCATION_TRIES};
 use crate::moment::UnixMillis;
 use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Versioned};
-use crate::protocol::revocation::{self, RevocationAnswer, TokenTypeHint};
 use crate::protocol::retry_after;
+use crate::protocol::revocation::{self, RevocationAnswer, TokenTypeHint};
 use crate::protocol::url::HttpUrl;
 use crate::secret::Secret;
 use crate::store::Key;
@@ -67,9 +67,10 @@ impl Drain {
             return Progress::done(if all_gone { Drained::AllGone } else { Drained::SomeLeft });
         };
         match order(cx, &parked) {
-            Ok(effect) => {
-                Progress::Perform(Self { place, waiting, all_gone, state: State::AwaitRevocation(parked) }, effect)
-            }
+            Ok(effect) => Progress::Perform(
+                Self { place, waiting, all_gone, state: State::AwaitRevocation(parked) },
+                effect,
+            ),
             // The endpoint cannot be asked at all: as a refusal, so that it is counted and ends.
             Err(_) => Self::note(cx, place, waiting, all_gone, parked, Fate::Alive(None)),
         }
@@ -151,9 +152,9 @@ impl Fate {
         match revocation::read(response.status, response.body.expose()) {
             RevocationAnswer::Gone => Self::Gone,
             RevocationAnswer::Refused(_) => Self::Alive(None),
-            RevocationAnswer::StillValid => {
-                Self::Alive(response.header("retry-after").and_then(|value| retry_after::read(value, cx.now())))
-            }
+            RevocationAnswer::StillValid => Self::Alive(
+                response.header("retry-after").and_then(|value| retry_after::read(value, cx.now())),
+            ),
         }
     }
 }
@@ -181,7 +182,12 @@ impl Decide for Note {
         vec![self.place.key()]
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<Noted> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Noted> {
         let key = self.place.key();
         let stored = match cx.open::<Connection>(&key, found.first().and_then(Option::as_ref)) {
             Ok(Some(stored)) => stored,

@@ -6,7 +6,7 @@ use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::store::Key;
-use crate::store::records::{Connection, Grant, Parked};
+use crate::store::records::{Condemned, Connection, Grant, Parked};
 
 /// Owner × connector in a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,9 +74,10 @@ impl Connection {
 }
 
 impl Grant {
-    /// Whether its access token may still be used: a lost clock decides when to refresh, never what is allowed.
+    /// Whether its access token may be tried: it has not ended, and its resource has not rejected it for good.
     pub(crate) fn is_usable(&self, now: UnixMillis) -> bool {
-        self.expires_at.is_none_or(|end| now < end)
+        let rejected = matches!(self.condemned, Some(Condemned::IssuerChanged | Condemned::Rejected));
+        !rejected && self.expires_at.is_none_or(|end| now < end)
     }
 
     /// When a refresh is due: before the end by the margin, at most a quarter of the lifetime, plus up to a tenth of

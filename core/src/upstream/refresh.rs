@@ -15,8 +15,10 @@
 //! ```
 
 mod lease;
-mod save;
+pub(crate) mod save;
 mod settle;
+
+use serde::{Deserialize, Serialize};
 
 use self::lease::{Leased, Take, TakeLease};
 use self::save::{Save, Saved};
@@ -28,7 +30,7 @@ use crate::engine::save_time;
 use crate::error::{Code, Failure};
 use crate::limits::TOKEN_RESPONSE_MAX_BYTES;
 use crate::moment::UnixMillis;
-use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Version, Versioned};
+use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Version};
 use crate::protocol::retry_after;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
@@ -51,10 +53,13 @@ pub(crate) struct Wish {
 }
 
 /// A lease seen unchanged: the store's version of the connection, and for how long, by a monotonic clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Observation {
-    pub(crate) version: Version,
-    pub(crate) for_ms: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observation {
+    /// The version that was seen.
+    pub version: Version,
+    /// For so many milliseconds.
+    pub for_ms: u64,
 }
 
 /// How a refresh ended.
@@ -100,22 +105,12 @@ struct Watch {
 }
 
 impl Refresh {
-    /// Begins with records already read: the connection and the issuer's throttle.
-    pub(crate) fn begin(
-        cx: &mut Context<'_>,
-        wish: Wish,
-        issuer: &str,
-        found: &[Option<Versioned>],
-    ) -> Progress<Self, Refreshed> {
+    /// Begins by reading the connection and its issuer's throttle.
+    pub(crate) fn begin(cx: &mut Context<'_>, wish: Wish, issuer: &str) -> Progress<Self, Refreshed> {
         let watch = Watch { seen: wish.observed, slept_ms: 0, polls: 0 };
-        let take = TakeLease::new(&wish, issuer, watch.seen, None);
-        let step = Transaction::begin_with(cx, take, found);
+        let take = TakeLease::new(&wish, Some(issuer.to_owned()), watch.seen, None);
+        let step = Transaction::begin(cx, take);
         Self::leasing(cx, wish, watch, step)
-    }
-
-    /// The records `begin` wants to have been read.
-    pub(crate) fn keys(place: &Place, issuer: &str) -> Vec<crate::store::Key> {
-        lease::keys(place, issuer)
     }
 
     pub(crate) fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Refreshed> {
@@ -128,7 +123,9 @@ impl Refresh {
             (State::AwaitHolder { version }, Answer::Woke { after_ms }) => {
                 Self::lease_again(cx, wish, watch.woke(version, after_ms), None)
             }
-            (State::AwaitTokens(leased), Answer::Http(answer)) => Self::answered(cx, wish, watch, *leased, answer),
+            (State::AwaitTokens(leased), Answer::Http(answer)) => {
+                Self::answered(cx, wish, watch, *leased, answer)
+            }
             (State::Saving(transaction), answer) => {
                 let step = transaction.step(cx, answer);
                 Self::saving(cx, wish, watch, step)
@@ -152,7 +149,7 @@ impl Refresh {
         previous: Option<&Leased>,
     ) -> Progress<Self, Refreshed> {
         let issuer = previous.map(|leased| leased.issuer().to_owned());
-        let take = TakeLease::again(&wish, issuer, watch.seen, previous.map(|leased| leased.lease.attempt));
+        let take = TakeLease::new(&wish, issuer, watch.seen, previous.map(|leased| leased.lease.attempt));
         let step = Transaction::begin(cx, take);
         Self::leasing(cx, wish, watch, step)
     }
@@ -175,11 +172,16 @@ impl Refresh {
         match take {
             Take::Gone => Progress::done(Refreshed::Gone),
             Take::Condemned(connection) => {
-                cx.emit_about(&wish.place, crate::event::What::ReauthNeeded { reason: Condemned::InDoubt.as_str().to_owned() });
+                cx.emit_about(
+                    &wish.place,
+                    crate::event::What::ReauthNeeded { reason: Condemned::InDoubt.as_str().to_owned() },
+                );
                 Progress::done(Refreshed::Reauth(connection))
             }
             Take::Dead(connection) => Progress::done(Refreshed::Reauth(connection)),
-            Take::Later { until, failure } => Progress::done(Refreshed::Transient { until, observed: None, failure }),
+            Take::Later { until, failure } => {
+                Progress::done(Refreshed::Transient { until, observed: None, failure })
+            }
             Take::Usable(connection) => Progress::done(Refreshed::Usable(connection)),
             Take::Wait { version, until } => Self::wait(cx, wish, watch, version, until),
             Take::Post(leased) => Self::post(cx, wish, watch, *leased),
@@ -203,7 +205,8 @@ impl Refresh {
             let failure = Failure::new(Code::LeaseHeld).retry_at(until);
             return Progress::done(Refreshed::Transient { until, observed, failure });
         }
-        let for_ms = limits.poll_ms.saturating_mul(1 << watch.polls.min(16)).min(limits.poll_max_ms).min(left);
+        let for_ms =
+            limits.poll_ms.saturating_mul(1 << watch.polls.min(16)).min(limits.poll_max_ms).min(left);
         watch.polls = watch.polls.saturating_add(1);
         let effect = Effect::Sleep { for_ms, watch: Some(wish.place.key()) };
         Progress::Perform(Self { wish, watch, state: State::AwaitHolder { version } }, effect)
@@ -240,12 +243,15 @@ impl Refresh {
     ) -> Progress<Self, Refreshed> {
         let (settlement, failure) = match Verdict::of(cx, answer) {
             Verdict::Tokens(tokens) => {
-                let step = Transaction::begin(cx, Save::new(cx.now(), &wish.place, leased, *tokens, wish.rejected));
+                let step =
+                    Transaction::begin(cx, Save::new(cx.now(), &wish.place, leased, *tokens, wish.rejected));
                 return Self::saving(cx, wish, watch, step);
             }
             // The same token once more, at once, under a new attempt id; or the grant is condemned.
             Verdict::Doubt => return Self::lease_again(cx, wish, watch, Some(&leased)),
-            Verdict::Dead => (Settlement::condemned(Condemned::InvalidGrant), Failure::new(Code::TokenRefused)),
+            Verdict::Dead => {
+                (Settlement::condemned(Condemned::InvalidGrant), Failure::new(Code::TokenRefused))
+            }
             Verdict::ClientRefused if leased.source() == RegistrationSource::Dynamic => {
                 (Settlement::condemned(Condemned::ClientRefused), Failure::new(Code::ClientRefused))
             }
@@ -253,11 +259,11 @@ impl Refresh {
                 let pause = cx.engine.limits().backoff_max_ms;
                 (Settlement::unsent(Some(pause)), Failure::new(Code::ClientRefused))
             }
-            Verdict::Refused(failure) => (Settlement::unsent(Some(cx.engine.limits().backoff_max_ms)), failure),
-            Verdict::NotSent(failure) => (Settlement::unsent(Some(0)), failure),
-            Verdict::Later { until } => {
-                (Settlement::later(until), Failure::new(Code::IssuerUnavailable))
+            Verdict::Refused(failure) => {
+                (Settlement::unsent(Some(cx.engine.limits().backoff_max_ms)), failure)
             }
+            Verdict::NotSent(failure) => (Settlement::unsent(Some(0)), failure),
+            Verdict::Later { until } => (Settlement::later(until), Failure::new(Code::IssuerUnavailable)),
         };
         Self::settle(cx, wish, watch, &leased, settlement, failure)
     }
@@ -271,7 +277,6 @@ impl Refresh {
         failure: Failure,
     ) -> Progress<Self, Refreshed> {
         let step = Transaction::begin(cx, Settle::new(&wish, leased, settlement));
-        let step = step.embed(|transaction| transaction, Progress::Done);
         Self::settling(wish, watch, failure, step)
     }
 
@@ -289,8 +294,12 @@ impl Refresh {
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(settle::Settled::Gone)) => Progress::done(Refreshed::Gone),
-            Progress::Done(Ok(settle::Settled::Dead(connection))) => Progress::done(Refreshed::Reauth(connection)),
-            Progress::Done(Ok(settle::Settled::Usable(connection))) => Progress::done(Refreshed::Usable(connection)),
+            Progress::Done(Ok(settle::Settled::Dead(connection))) => {
+                Progress::done(Refreshed::Reauth(connection))
+            }
+            Progress::Done(Ok(settle::Settled::Usable(connection))) => {
+                Progress::done(Refreshed::Usable(connection))
+            }
             Progress::Done(Ok(settle::Settled::Later { until })) => {
                 let failure = failure.retry_at(until);
                 Progress::done(Refreshed::Transient { until, observed: None, failure })

@@ -13,11 +13,7 @@ use crate::store::records::Client;
 /// The policy for a URL that a connector's discovery has found: the connector's own on its own host, else `public`.
 ///
 /// A server that may live in a private network thereby opens that network to nobody it names (atk:NET-01).
-pub(crate) fn egress(
-    connector: &Connector,
-    plain: PlainHttp,
-    url: &HttpUrl,
-) -> AddressPolicy {
+pub(crate) fn egress(connector: &Connector, plain: PlainHttp, url: &HttpUrl) -> AddressPolicy {
     let own = |text: &str| HttpUrl::parse(text, plain).is_ok_and(|own| own.host() == url.host());
     let pinned = connector.waivers.danger_endpoint_origins.iter().any(|origin| own(origin));
     let named = match &connector.upstream {
@@ -90,7 +86,8 @@ impl<'a> Exchange<'a> {
             secret: client.secret.as_ref(),
             assertion: None,
         };
-        let header = auth.apply(&mut form).map_err(|invalid| Failure::new(Code::ClientRefused).because(invalid.0))?;
+        let header =
+            auth.apply(&mut form).map_err(|invalid| Failure::new(Code::ClientRefused).because(invalid.0))?;
         let exchange = match header {
             Some(value) => self.header(Header { name: "Authorization".to_owned(), value }),
             None => self,

@@ -46,14 +46,6 @@ impl<T> Decision<T> {
     pub(crate) fn fail(failure: impl Into<Failure>) -> Self {
         Self::Done(Err(failure.into()))
     }
-
-    /// The value, or a decision to fail: for opening records at the head of `decide`.
-    pub(crate) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Decision<U> {
-        match self {
-            Self::Commit(writes, value) => Decision::Commit(writes, wrap(value)),
-            Self::Done(result) => Decision::Done(result.map(wrap)),
-        }
-    }
 }
 
 /// A transaction under way.
@@ -84,16 +76,6 @@ impl<D: Decide> Transaction<D> {
     pub(crate) fn begin(cx: &mut Context<'_>, decide: D) -> Progress<Self, D::Output> {
         let id = OperationId(cx.moment.entropy.id("transaction/id"));
         Self { decide, id, tries: 0, state: State::AwaitRecords(None) }.read(None)
-    }
-
-    /// Begins with records already read, in the order of `keys`.
-    pub(crate) fn begin_with(
-        cx: &mut Context<'_>,
-        decide: D,
-        found: &[Option<Versioned>],
-    ) -> Progress<Self, D::Output> {
-        let id = OperationId(cx.moment.entropy.id("transaction/id"));
-        Self { decide, id, tries: 0, state: State::AwaitRecords(None) }.follow(cx, None, found)
     }
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, D::Output> {

@@ -6,7 +6,6 @@ use crate::error::{Code, Failure};
 use crate::limits::SENDS_MAX;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Version, Versioned};
-use crate::secret::Secret;
 use crate::store::Key;
 use crate::store::records::{Condemned, Connection, Grant, Lease, RegistrationSource, Throttle};
 use crate::upstream::place::Place;
@@ -33,10 +32,16 @@ pub(super) enum Take {
     Condemned(Box<Connection>),
     Dead(Box<Connection>),
     Gone,
-    Later { until: UnixMillis, failure: Failure },
+    Later {
+        until: UnixMillis,
+        failure: Failure,
+    },
     Post(Box<Leased>),
     Usable(Box<Connection>),
-    Wait { version: Version, until: UnixMillis },
+    Wait {
+        version: Version,
+        until: UnixMillis,
+    },
 }
 
 /// The right to send this grant's refresh token once.
@@ -57,27 +62,10 @@ impl Leased {
     pub(super) fn source(&self) -> RegistrationSource {
         self.grant.terms.client.source
     }
-
-    pub(super) fn refresh_token(&self) -> Option<&Secret> {
-        self.grant.refresh_token.as_ref()
-    }
-}
-
-pub(super) fn keys(place: &Place, issuer: &str) -> Vec<Key> {
-    vec![place.key(), Key::throttle(&place.tenant, issuer)]
 }
 
 impl TakeLease {
     pub(super) fn new(
-        wish: &Wish,
-        issuer: &str,
-        observed: Option<Observation>,
-        previous: Option<AttemptId>,
-    ) -> Self {
-        Self::again(wish, Some(issuer.to_owned()), observed, previous)
-    }
-
-    pub(super) fn again(
         wish: &Wish,
         issuer: Option<String>,
         observed: Option<Observation>,
@@ -102,13 +90,16 @@ impl Decide for TakeLease {
     type Output = Take;
 
     fn keys(&self) -> Vec<Key> {
-        match &self.issuer {
-            Some(issuer) => keys(&self.place, issuer),
-            None => vec![self.place.key()],
-        }
+        let throttle = self.issuer.iter().map(|issuer| Key::throttle(&self.place.tenant, issuer));
+        std::iter::once(self.place.key()).chain(throttle).collect()
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<Take> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Take> {
         let key = self.place.key();
         let stored = match cx.open::<Connection>(&key, found.first().and_then(Option::as_ref)) {
             Ok(Some(stored)) => stored,

@@ -5,15 +5,15 @@
 
 use super::lease::Leased;
 use crate::moment::UnixMillis;
+use crate::operation::Precondition;
 use crate::operation::{Context, OperationId, Versioned, Write};
+use crate::protocol::scopes::Scopes;
 use crate::protocol::token::TokenResponse;
 use crate::secret::Secret;
-use crate::protocol::scopes::Scopes;
 use crate::store::records::{Connection, Grant};
 use crate::store::{Key, delete, put_index};
 use crate::upstream::place::Place;
 use crate::upstream::{Decide, Decision};
-use crate::operation::Precondition;
 
 /// Writes the tokens of a refresh.
 #[derive(Debug)]
@@ -124,7 +124,12 @@ impl Decide for Save {
         8
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<Saved> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Saved> {
         let key = self.place.key();
         let stored = match cx.open::<Connection>(&key, found.first().and_then(Option::as_ref)) {
             Ok(Some(stored)) => stored,

@@ -122,7 +122,13 @@ impl Settle {
         Settled::Later { until: grant.backoff.map_or(cx.now(), |backoff| backoff.until) }
     }
 
-    fn brake(&self, cx: &Context<'_>, id: OperationId, until: UnixMillis, found: Option<&Versioned>) -> Option<Write> {
+    fn brake(
+        &self,
+        cx: &Context<'_>,
+        id: OperationId,
+        until: UnixMillis,
+        found: Option<&Versioned>,
+    ) -> Option<Write> {
         let key = Key::throttle(&self.place.tenant, &self.issuer);
         let failures = match cx.open::<Throttle>(&key, found) {
             Ok(stored) => stored.map_or(0, |stored| stored.record.failures),
@@ -162,7 +168,12 @@ impl Decide for Settle {
         COMMIT_TRIES / 2
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<Settled> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Settled> {
         let key = self.place.key();
         let at = |index: usize| found.get(index).and_then(Option::as_ref);
         let stored = match cx.open::<Connection>(&key, at(0)) {
