@@ -1,7 +1,9 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
 mod choose;
+pub mod discovery;
 mod drain;
+pub mod note;
 mod pick;
 mod place;
 pub mod ready;
