@@ -62,7 +62,6 @@ pub fn read(status: u16, body: &[u8]) -> RevocationAnswer {
             {
                 RevocationAnswer::Gone
             }
-            Some(error) if error.error == "temporarily_unavailable" => RevocationAnswer::StillValid,
             error => RevocationAnswer::Refused(error.map(|error| error.words())),
         },
     }

@@ -121,7 +121,7 @@ pub struct TokenResponse {
     pub expires_in: Option<u64>,
     /// The oauth scopes granted; absent if the issuer does not say, which means those asked for.
     pub scopes: Option<Scopes>,
-    /// The id_token, unverified.
+    /// The id_token, unverified and unchecked, for [`id_token::read`](super::id_token::read).
     pub id_token: Option<Secret>,
 }
 
@@ -269,7 +269,7 @@ impl Wire {
             expires_in: self.expires_in,
             // TOK-10
             scopes: self.scope,
-            id_token: self.id_token.filter(|token| token.expose().len() <= TOKEN_MAX_BYTES),
+            id_token: self.id_token,
         })
     }
 }

@@ -1,6 +1,9 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
+mod binding;
 mod choose;
+pub mod complete_connect;
+pub mod disconnect;
 pub mod discovery;
 mod drain;
 pub mod note;
@@ -8,8 +11,10 @@ mod pick;
 mod place;
 pub mod ready;
 mod refresh;
+pub mod refresh_due;
 mod request;
 pub mod resolve;
+mod stale;
 mod ticket;
 mod transaction;
 

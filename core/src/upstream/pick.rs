@@ -242,11 +242,6 @@ impl Pick {
         let Some(issuer) = grant.map(|grant| grant.terms.issuer.clone()) else {
             return Progress::fail(Code::Internal);
         };
-        let record = &connector.record;
-        let static_secret =
-            record.connector.registration.as_ref().and_then(|registration| {
-                Some((registration.client_id.clone(), record.client_secret.clone()?))
-            });
         let wish = Wish {
             place: Place {
                 tenant: ask.caller.tenant.clone(),
@@ -256,7 +251,7 @@ impl Pick {
             rejected,
             wait_ms: ask.wait_ms,
             observed: ask.observed,
-            static_secret,
+            static_secret: connector.record.static_secret(),
         };
         let step = Refresh::begin(cx, wish, &issuer);
         Self::refreshing(ask, rounds, connector, candidate, step)

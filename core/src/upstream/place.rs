@@ -5,8 +5,9 @@ use crate::moment::UnixMillis;
 use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
+use crate::secret::Secret;
 use crate::store::Key;
-use crate::store::records::{Condemned, Connection, Grant, Parked};
+use crate::store::records::{Condemned, Connection, ConnectorRecord, Grant, Parked};
 
 /// Owner × connector in a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +28,14 @@ impl Place {
 
     pub(crate) fn due(&self, at: UnixMillis) -> Key {
         Key::due(&self.tenant, at, &self.owner, &self.connector)
+    }
+}
+
+impl ConnectorRecord {
+    /// Client id and current secret of the static registration.
+    pub(crate) fn static_secret(&self) -> Option<(String, Secret)> {
+        let registration = self.connector.registration.as_ref()?;
+        Some((registration.client_id.clone(), self.client_secret.clone()?))
     }
 }
 
@@ -101,7 +110,7 @@ impl Grant {
     /// Its tokens, as they go to the outbox: the refresh token first (REV-01). Nothing where the issuer offers no revocation.
     pub(crate) fn parked(&self) -> Vec<Parked> {
         let Some(endpoint) = &self.terms.revocation_endpoint else { return Vec::new() };
-        let parked = |token: &crate::secret::Secret, refresh| Parked {
+        let parked = |token: &Secret, refresh| Parked {
             token: token.clone(),
             refresh,
             endpoint: endpoint.clone(),

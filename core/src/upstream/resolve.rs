@@ -416,7 +416,7 @@ impl Gathered {
     }
 }
 
-fn warnings(grant: &crate::store::records::Grant) -> Vec<Warning> {
+pub(crate) fn warnings(grant: &crate::store::records::Grant) -> Vec<Warning> {
     let terms = &grant.terms;
     [
         (!terms.protected, Warning::MixUpUnprotected),

@@ -6,8 +6,9 @@ use crate::limits::COMMIT_TRIES;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Precondition, Versioned, Write};
 use crate::store::Key;
-use crate::store::records::{Backoff, Condemned, Connection, Registration, Throttle};
+use crate::store::records::{Backoff, Client, Condemned, Connection, Throttle};
 use crate::upstream::place::Place;
+use crate::upstream::stale::{mark_stale, registration_key};
 use crate::upstream::{Decide, Decision};
 
 /// LIMIT: the longest pause believed, whoever asked for it.
@@ -23,8 +24,7 @@ pub(super) struct Settle {
     generation: u64,
     epoch: u64,
     issuer: String,
-    redirect_uri: String,
-    client_id: String,
+    client: Client,
     settlement: Settlement,
 }
 
@@ -83,7 +83,6 @@ pub(super) enum Settled {
 
 impl Settle {
     pub(super) fn new(wish: &Wish, leased: &Leased, settlement: Settlement) -> Self {
-        let client = &leased.grant.terms.client;
         Self {
             place: wish.place.clone(),
             rejected: wish.rejected,
@@ -91,8 +90,7 @@ impl Settle {
             generation: leased.generation,
             epoch: leased.epoch,
             issuer: leased.issuer().to_owned(),
-            redirect_uri: client.redirect_uri.clone(),
-            client_id: client.id.clone(),
+            client: leased.grant.terms.client.clone(),
             settlement,
         }
     }
@@ -138,19 +136,6 @@ impl Settle {
         // `any`: a brake is advice; whoever writes last is as right as the one before.
         Some(cx.put(&key, Precondition::Any, &record, id, Some(until.plus(PAUSE_MAX_MS))))
     }
-
-    /// ERR-02: the issuer does not know our client any more.
-    fn stale(&self, cx: &Context<'_>, id: OperationId, found: Option<&Versioned>) -> Option<Write> {
-        let key = Key::registration(&self.place.tenant, &self.issuer, &self.redirect_uri);
-        let stored = cx.open::<Registration>(&key, found).ok()??;
-        let precondition = stored.unchanged();
-        let mut registration = stored.record;
-        if registration.stale || registration.client.id != self.client_id {
-            return None;
-        }
-        registration.stale = true;
-        Some(cx.put(&key, precondition, &registration, id, None))
-    }
 }
 
 impl Decide for Settle {
@@ -160,7 +145,7 @@ impl Decide for Settle {
         vec![
             self.place.key(),
             Key::throttle(&self.place.tenant, &self.issuer),
-            Key::registration(&self.place.tenant, &self.issuer, &self.redirect_uri),
+            registration_key(&self.place.tenant, &self.issuer, &self.client),
         ]
     }
 
@@ -196,7 +181,8 @@ impl Decide for Settle {
                     grant.lease = None;
                 }
                 if why == Condemned::ClientRefused {
-                    others.extend(self.stale(cx, id, at(2)));
+                    let key = registration_key(&self.place.tenant, &self.issuer, &self.client);
+                    others.extend(mark_stale(cx, &key, &self.client, id, at(2)));
                 }
             }
             // Somebody has taken the lease over: the count and the lease are theirs.
