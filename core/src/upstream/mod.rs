@@ -12,6 +12,7 @@ mod place;
 pub mod ready;
 mod refresh;
 pub mod refresh_due;
+pub mod report_rejected;
 mod request;
 pub mod resolve;
 mod stale;
