@@ -264,6 +264,14 @@ impl Key {
         parse_owner(owner_kind, owner_id)
     }
 
+    /// The name in a `connector` key.
+    pub(crate) fn connector_name(&self) -> Option<ConnectorId> {
+        let (kind, parts) = self.parts()?;
+        let [name] = parts.as_slice() else { return None };
+        (kind == Kind::Connector as u8).then_some(())?;
+        parse_id(name)
+    }
+
     /// The connector that a `connection` key names.
     pub(crate) fn connection_connector(&self) -> Option<ConnectorId> {
         let (kind, parts) = self.parts()?;

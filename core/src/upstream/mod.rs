@@ -3,10 +3,12 @@
 mod binding;
 mod choose;
 pub mod complete_connect;
+pub mod connectors;
 pub mod disconnect;
 pub mod discovery;
 mod drain;
 pub mod note;
+pub mod page;
 mod pick;
 mod place;
 pub mod ready;
@@ -15,7 +17,12 @@ pub mod refresh_due;
 pub mod report_rejected;
 mod request;
 pub mod resolve;
+pub mod secrets;
+mod single;
 mod stale;
+pub mod suspend;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod transaction;
 
