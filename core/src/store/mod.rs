@@ -8,6 +8,6 @@ mod record;
 pub(crate) mod records;
 mod sealed_text;
 
-pub use key::{InvalidKey, Key, Kind};
+pub use key::{InvalidKey, KEY_MAX_BYTES, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
 pub(crate) use record::{Record, Stored, as_seen, lookup_hash};
