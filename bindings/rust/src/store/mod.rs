@@ -5,6 +5,8 @@
 //! feature of that name.
 
 mod check;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -51,8 +53,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// The first `limit` records whose key begins with `prefix` and stands after `after`, in ascending order.
     ///
-    /// `after` need not be the key of a record, nor begin with `prefix`. `more` may be true when nothing follows; it is never
-    /// false when something does. Pages may see different states, but a record that is there throughout appears exactly once.
+    /// `after` need not be the key of a record, nor begin with `prefix`; `limit` is at least 1. `more` may be true when nothing
+    /// follows; it is never false when something does, and never true of an empty page, from which nobody could go on. Pages may see different states, but a record that is there throughout appears exactly once.
     fn scan<'a>(&'a self, prefix: &'a Key, after: Option<&'a Key>, limit: u32) -> StoreFuture<'a, ScanReply>;
 
     /// All of `writes`, or none of them.
