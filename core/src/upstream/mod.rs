@@ -1,6 +1,7 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
 mod binding;
+pub mod cache;
 mod choose;
 pub mod complete_connect;
 pub mod connectors;
