@@ -344,6 +344,7 @@ mod tests {
         assert!(https(&of_length(URL_MAX_BYTES, "x")).is_ok());
         assert!(https(&of_length(URL_MAX_BYTES + 1, "x")).is_err());
         assert!(https(&of_length(URL_MAX_BYTES, "'")).is_err());
+        assert!(https(&format!("https://h/{}", "a/../".repeat(1000))).is_err());
     }
 
     #[test]

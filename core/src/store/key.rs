@@ -145,9 +145,19 @@ impl Key {
         Self::of(tenant, Kind::Registration).hashed(issuer).hashed(redirect_set)
     }
 
-    /// `subject` is an issuer, or a resource metadata URL.
-    pub(crate) fn metadata(tenant: &TenantId, subject: &str) -> Self {
-        Self::of(tenant, Kind::Metadata).hashed(subject)
+    /// The issuer that a connector's static registration was first used at.
+    pub(crate) fn static_registration(tenant: &TenantId, connector: &ConnectorId) -> Self {
+        Self::of(tenant, Kind::Registration).part(connector.as_str().as_bytes())
+    }
+
+    /// What the issuer publishes about itself, asked for under this name.
+    pub(crate) fn issuer_metadata(tenant: &TenantId, issuer: &str) -> Self {
+        Self::of(tenant, Kind::Metadata).part(b"issuer").hashed(issuer)
+    }
+
+    /// What a server publishes about itself; `url` as configured.
+    pub(crate) fn resource_metadata(tenant: &TenantId, url: &str) -> Self {
+        Self::of(tenant, Kind::Metadata).part(b"resource").hashed(url)
     }
 
     /// `hash` is that of the ticket.

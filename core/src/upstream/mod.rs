@@ -1,19 +1,23 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
 mod binding;
+pub mod cache;
 mod choose;
 pub mod complete_connect;
 pub mod confirm_account;
 pub mod connectors;
 pub mod disconnect;
+pub mod discovery;
 mod drain;
 pub mod import_grant;
+pub mod note;
 pub mod page;
 mod pick;
 mod place;
 pub mod ready;
 mod refresh;
 pub mod refresh_due;
+pub mod report_rejected;
 mod request;
 pub mod resolve;
 pub mod secrets;
