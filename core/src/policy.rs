@@ -1,6 +1,6 @@
 //! Who may do what: pure functions over the caller, which the host has verified, and the connector's policy.
 
-use crate::connector::{Connector, CredentialScope};
+use crate::connector::{Connector, CredentialScope, SecretOwner};
 use crate::error::{Code, Failure};
 use crate::principal::{Assurance, Caller, Principal, PrincipalKind, Role, Team, TeamRole};
 
@@ -33,6 +33,15 @@ fn owners_of(scope: &CredentialScope, caller: &Caller) -> Vec<Principal> {
         CredentialScope::Team => {
             teams(caller).iter().map(|team| Principal::of(PrincipalKind::Team, team.id.clone())).collect()
         }
+    }
+}
+
+/// Whose stored secrets an injection may use for this caller, the first that has one winning.
+pub(crate) fn secret_owners(caller: &Caller, of: SecretOwner) -> Vec<Principal> {
+    match of {
+        SecretOwner::Org => owners_of(&CredentialScope::Org, caller),
+        SecretOwner::Team => owners_of(&CredentialScope::Team, caller),
+        SecretOwner::User => owners_of(&CredentialScope::Personal, caller),
     }
 }
 
@@ -163,6 +172,8 @@ mod tests {
                 .with_role(Role::Admin)
                 .with_assurance(assurance);
             assert!(owners(&caller, &connector).is_empty());
+            assert!(secret_owners(&caller, SecretOwner::User).is_empty());
+            assert!(secret_owners(&caller, SecretOwner::Team).is_empty());
             for owner in [caller.principal.clone(), Principal::team("red").unwrap()] {
                 assert!(!may_manage(&caller, &owner) && !may_withdraw(&caller, &owner));
             }
