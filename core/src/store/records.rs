@@ -64,7 +64,7 @@ record! {
         newest_flow: Option<FlowHash>,
         grant: Option<Box<Grant>>,
         /// Obtained by a reconnect that arrived as another account; held until the owner confirms.
-        awaiting: Option<Box<Grant>>,
+        awaiting: Option<Box<Awaiting>>,
         account: Option<Account>,
         connected_by: Option<Principal>,
         connected_at: Option<UnixMillis>,
@@ -112,6 +112,20 @@ pub(crate) struct Grant {
     pub(crate) condemned: Option<Condemned>,
     /// When a 401 brought this generation about, if one did.
     pub(crate) rejected_at: Option<UnixMillis>,
+}
+
+/// A grant that waits for the owner to say that the other account is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Awaiting {
+    /// As it will stand in the connection, but for its family.
+    pub(crate) grant: Grant,
+    pub(crate) account: Option<Account>,
+    /// The scopes that its flow requested.
+    pub(crate) requested: Scopes,
+    /// Who went through the flow.
+    pub(crate) by: Principal,
 }
 
 /// What a flow agreed on with an issuer; fixed when the flow begins, copied into the grant, never looked up again.

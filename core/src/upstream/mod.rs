@@ -2,26 +2,36 @@
 
 pub mod begin_connect;
 mod binding;
+pub mod cache;
 mod callback_uri;
 mod choose;
 pub mod complete_connect;
+pub mod connectors;
 pub mod disconnect;
 pub mod discover;
 pub mod discovery;
 mod drain;
 pub mod note;
 pub mod open_ticket;
+pub mod page;
 mod pick;
 mod place;
 pub mod ready;
 mod refresh;
 pub mod refresh_due;
 mod registration;
+pub mod report_rejected;
 mod request;
 pub mod resolve;
+pub mod secrets;
+mod single;
 mod stale;
+pub mod suspend;
+mod testing;
 mod ticket;
 mod transaction;
+
+#[cfg(test)]
 
 pub(crate) use place::Place;
 pub(crate) use request::{Exchange, egress};

@@ -176,7 +176,7 @@ impl World {
             }),
             Effect::Sleep { for_ms, .. } => {
                 self.advance(for_ms.saturating_sub(held_ms));
-                Reply::Woke
+                Reply::Woke { after_ms: for_ms }
             }
         };
         answer(&reply, &mut line);
@@ -276,7 +276,7 @@ fn answer(reply: &Reply, line: &mut String) {
         Reply::Scan(ScanReply::Page { entries, more }) => {
             write!(line, " -> {} entries{}", entries.len(), if *more { " and more" } else { "" })
         }
-        Reply::Start | Reply::Woke => Ok(()),
+        Reply::Start | Reply::Woke { .. } => Ok(()),
     };
 }
 
