@@ -29,11 +29,10 @@ pub mod secrets;
 mod single;
 mod stale;
 pub mod suspend;
+#[cfg(test)]
 mod testing;
 mod ticket;
 mod transaction;
-
-#[cfg(test)]
 
 pub(crate) use place::Place;
 pub(crate) use request::{Exchange, egress};
