@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::page::{Cursor, Page, scan};
 use super::secrets::check_text;
@@ -92,7 +92,7 @@ impl Engine {
     /// Failures: `user.not_allowed`, those of the store.
     pub fn list_connectors(self: &Arc<Self>, arguments: ListConnectors) -> Operation<ListingConnectors> {
         let actor = Some(arguments.caller.principal.clone());
-        Operation::new(Arc::clone(self), actor, ListingConnectors::Fresh(arguments))
+        Operation::new(Arc::clone(self), actor, ListingConnectors(Listing::Fresh(Box::new(arguments))))
     }
 }
 
@@ -326,7 +326,7 @@ pub struct ListConnectors {
 }
 
 /// A connector as it stands. There is no secret in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "model", derive(Hash))]
 pub struct ListedConnector {
     /// Its name.
@@ -344,13 +344,14 @@ pub struct ListedConnector {
 /// Connectors being listed.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
-pub enum ListingConnectors {
-    /// Nothing was asked yet.
-    #[doc(hidden)]
-    Fresh(ListConnectors),
-    /// The page was asked for.
-    #[doc(hidden)]
+pub struct ListingConnectors(Listing);
+
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+enum Listing {
+    /// With the prefix that is scanned.
     AwaitPage(Key),
+    Fresh(Box<ListConnectors>),
 }
 
 impl machine::Sealed for ListingConnectors {}
@@ -360,29 +361,29 @@ impl Machine for ListingConnectors {
 
     #[allow(private_interfaces)]
     fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Page<ListedConnector>> {
-        match (self, answer) {
-            (Self::Fresh(arguments), Answer::Start) => {
+        match (self.0, answer) {
+            (Listing::Fresh(arguments), Answer::Start) => {
                 if !has_role(&arguments.caller, Role::Manager) {
                     return Progress::fail(Code::NotAllowed);
                 }
                 let prefix = Key::connectors(&arguments.caller.tenant);
                 let effect = scan(&prefix, arguments.after.as_ref(), arguments.limit);
-                Progress::Perform(Self::AwaitPage(prefix), effect)
+                Progress::Perform(Self(Listing::AwaitPage(prefix)), effect)
             }
-            (Self::AwaitPage(prefix), Answer::Scan(Some((entries, more)))) => {
-                Page::of(&prefix, &entries, more, |key, raw| {
-                    let Some(ConnectorRecord { connector, client_secret, revision, unverified }) =
-                        cx.open(key, Some(raw))?.map(|stored| stored.record)
-                    else {
-                        return Ok(None);
-                    };
+            (Listing::AwaitPage(prefix), Answer::Scan(Some((entries, more)))) => {
+                let read = |key: &Key, raw: &Versioned| {
+                    let stored = cx.open::<ConnectorRecord>(key, Some(raw))?;
                     let id = key.connector_name().ok_or(Code::StoreIntegrity)?;
-                    let has_client_secret = client_secret.is_some();
-                    Ok(Some(ListedConnector { id, connector, has_client_secret, revision, unverified }))
-                })
-                .map_or_else(Progress::fail, Progress::done)
+                    Ok(stored.map(|stored| {
+                        let ConnectorRecord { connector, client_secret, revision, unverified } =
+                            stored.record;
+                        let has_client_secret = client_secret.is_some();
+                        ListedConnector { id, connector, has_client_secret, revision, unverified }
+                    }))
+                };
+                Page::of(&prefix, &entries, more, read).map_or_else(Progress::fail, Progress::done)
             }
-            (Self::AwaitPage(_), Answer::Scan(None)) => Progress::fail(Code::StoreUnavailable),
+            (Listing::AwaitPage(_), Answer::Scan(None)) => Progress::fail(Code::StoreUnavailable),
             _ => Progress::fail(Code::Internal),
         }
     }

@@ -31,8 +31,9 @@ pub(crate) const SECRET_MAX_BYTES: usize = 16 * 1024;
 pub struct StoreSecret {
     /// Who asks.
     pub caller: Caller,
-    /// Whose it is to be.
-    pub owner: Principal,
+    /// Whose it is to be. Default: the caller's own.
+    #[serde(default)]
+    pub owner: Option<Principal>,
     /// Its name, as connectors refer to it: 1 to 255 bytes without control characters.
     pub name: String,
     /// The secret itself: printable ASCII without blanks at its ends, at most 16 KiB.
@@ -53,16 +54,21 @@ impl Engine {
     ///
     /// Failures: `user.not_allowed`, those of the store.
     pub fn store_secret(self: &Arc<Self>, arguments: StoreSecret) -> Operation<StoringSecret> {
-        let actor = Some(arguments.caller.principal.clone());
-        Operation::new(Arc::clone(self), actor, StoringSecret(Single::new(Store(arguments))))
+        let StoreSecret { caller, owner, name, value } = arguments;
+        let actor = Some(caller.principal.clone());
+        let owner = owner.unwrap_or_else(|| caller.principal.clone());
+        let store = Store { caller, owner, name, value };
+        Operation::new(Arc::clone(self), actor, StoringSecret(Single::new(store)))
     }
 
     /// Removes a secret. Ends with whether there was one.
     ///
     /// Failures: `user.not_allowed`, those of the store.
     pub fn delete_secret(self: &Arc<Self>, arguments: DeleteSecret) -> Operation<DeletingSecret> {
-        let actor = Some(arguments.caller.principal.clone());
-        let delete = Delete { arguments, found: false };
+        let DeleteSecret { caller, owner, name } = arguments;
+        let actor = Some(caller.principal.clone());
+        let owner = owner.unwrap_or_else(|| caller.principal.clone());
+        let delete = Delete { caller, owner, name, found: false };
         Operation::new(Arc::clone(self), actor, DeletingSecret(Single::new(delete)))
     }
 
@@ -71,7 +77,7 @@ impl Engine {
     /// Failures: `user.not_allowed`, those of the store.
     pub fn list_secrets(self: &Arc<Self>, arguments: ListSecrets) -> Operation<ListingSecrets> {
         let actor = Some(arguments.caller.principal.clone());
-        Operation::new(Arc::clone(self), actor, ListingSecrets::Fresh(arguments))
+        Operation::new(Arc::clone(self), actor, ListingSecrets(Listing::Fresh(Box::new(arguments))))
     }
 }
 
@@ -82,18 +88,29 @@ single! {
 
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
-struct Store(StoreSecret);
+struct Store {
+    caller: Caller,
+    owner: Principal,
+    name: String,
+    value: Secret,
+}
+
+impl Store {
+    fn key(&self) -> Key {
+        Key::secret(&self.caller.tenant, &self.owner, &self.name)
+    }
+}
 
 impl Act for Store {
     type Answer = SecretStored;
 
     fn admit(&self, _: &Context<'_>) -> Result<Option<SecretStored>, Failure> {
-        let StoreSecret { caller, owner, name, value } = &self.0;
         // atk:TEN-05: refused before any record is read, so the refusal says nothing about what is stored.
-        if !may_manage(caller, owner) {
+        if !may_manage(&self.caller, &self.owner) {
             return Err(Code::NotAllowed.into());
         }
-        Ok(check_name(name).and_then(|()| check_text("value", value)).err().map(SecretStored::Refused))
+        let checked = check_name(&self.name).and_then(|()| check_text("value", &self.value));
+        Ok(checked.err().map(SecretStored::Refused))
     }
 }
 
@@ -101,7 +118,7 @@ impl Decide for Store {
     type Output = Told<SecretStored>;
 
     fn keys(&self) -> Vec<Key> {
-        vec![Key::secret(&self.0.caller.tenant, &self.0.owner, &self.0.name)]
+        vec![self.key()]
     }
 
     fn decide(
@@ -110,21 +127,20 @@ impl Decide for Store {
         id: OperationId,
         found: &[Option<Versioned>],
     ) -> Decision<Told<SecretStored>> {
-        let StoreSecret { caller, owner, name, value } = &self.0;
-        let key = Key::secret(&caller.tenant, owner, name);
         // One that does not open is replaced as well: storing it anew is how it is mended.
         let seen = found
             .first()
             .and_then(Option::as_ref)
             .map_or(Precondition::Absent, |raw| Precondition::Version(raw.version));
         let record = SecretRecord {
-            name: name.clone(),
-            value: value.clone(),
+            name: self.name.clone(),
+            value: self.value.clone(),
             stored_at: cx.now(),
-            stored_by: caller.principal.clone(),
+            stored_by: self.caller.principal.clone(),
         };
-        let news = news(caller, owner, What::SecretStored { name: name.clone() });
-        Decision::Commit(vec![cx.put(&key, seen, &record, id, None)], Told::new(SecretStored::Stored, news))
+        let news = news(&self.caller, &self.owner, What::SecretStored { name: self.name.clone() });
+        let write = cx.put(&self.key(), seen, &record, id, None);
+        Decision::Commit(vec![write], Told::new(SecretStored::Stored, news))
     }
 }
 
@@ -134,8 +150,9 @@ impl Decide for Store {
 pub struct DeleteSecret {
     /// Who asks.
     pub caller: Caller,
-    /// Whose it is.
-    pub owner: Principal,
+    /// Whose it is. Default: the caller's own.
+    #[serde(default)]
+    pub owner: Option<Principal>,
     /// Its name.
     pub name: String,
 }
@@ -148,7 +165,9 @@ single! {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Delete {
-    arguments: DeleteSecret,
+    caller: Caller,
+    owner: Principal,
+    name: String,
     /// Seen at an earlier try: if it is gone now, it is deleted, by whomever.
     found: bool,
 }
@@ -158,11 +177,7 @@ impl Act for Delete {
 
     fn admit(&self, _: &Context<'_>) -> Result<Option<bool>, Failure> {
         // atk:TEN-05
-        if may_withdraw(&self.arguments.caller, &self.arguments.owner) {
-            Ok(None)
-        } else {
-            Err(Code::NotAllowed.into())
-        }
+        if may_withdraw(&self.caller, &self.owner) { Ok(None) } else { Err(Code::NotAllowed.into()) }
     }
 }
 
@@ -170,8 +185,7 @@ impl Decide for Delete {
     type Output = Told<bool>;
 
     fn keys(&self) -> Vec<Key> {
-        let DeleteSecret { caller, owner, name } = &self.arguments;
-        vec![Key::secret(&caller.tenant, owner, name)]
+        vec![Key::secret(&self.caller.tenant, &self.owner, &self.name)]
     }
 
     fn decide(
@@ -180,7 +194,7 @@ impl Decide for Delete {
         _: OperationId,
         found: &[Option<Versioned>],
     ) -> Decision<Told<bool>> {
-        let DeleteSecret { caller, owner, name } = &self.arguments;
+        let Self { caller, owner, name, .. } = self;
         let news = news(caller, owner, What::SecretDeleted { name: name.clone() });
         match found.first().and_then(Option::as_ref) {
             Some(raw) => {
@@ -232,8 +246,9 @@ pub(crate) fn check_text(field: &'static str, secret: &Secret) -> Result<(), Con
 pub struct ListSecrets {
     /// Who asks.
     pub caller: Caller,
-    /// Whose they are.
-    pub owner: Principal,
+    /// Whose they are. Default: the caller's own.
+    #[serde(default)]
+    pub owner: Option<Principal>,
     /// Where the page before ended. `None`: the first page.
     #[serde(default)]
     pub after: Option<Cursor>,
@@ -255,13 +270,14 @@ pub struct ListedSecret {
 /// Secrets being listed.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
-pub enum ListingSecrets {
-    /// Nothing was asked yet.
-    #[doc(hidden)]
-    Fresh(ListSecrets),
-    /// The page was asked for.
-    #[doc(hidden)]
+pub struct ListingSecrets(Listing);
+
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+enum Listing {
+    /// With the prefix that is scanned.
     AwaitPage(Key),
+    Fresh(Box<ListSecrets>),
 }
 
 impl machine::Sealed for ListingSecrets {}
@@ -271,16 +287,18 @@ impl Machine for ListingSecrets {
 
     #[allow(private_interfaces)]
     fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Page<ListedSecret>> {
-        match (self, answer) {
-            (Self::Fresh(ListSecrets { caller, owner, after, limit }), Answer::Start) => {
+        match (self.0, answer) {
+            (Listing::Fresh(arguments), Answer::Start) => {
+                let ListSecrets { caller, owner, after, limit } = *arguments;
+                let owner = owner.unwrap_or_else(|| caller.principal.clone());
                 if !may_withdraw(&caller, &owner) {
                     return Progress::fail(Code::NotAllowed);
                 }
                 let prefix = Key::secrets_of(&caller.tenant, &owner);
                 let effect = scan(&prefix, after.as_ref(), limit);
-                Progress::Perform(Self::AwaitPage(prefix), effect)
+                Progress::Perform(Self(Listing::AwaitPage(prefix)), effect)
             }
-            (Self::AwaitPage(prefix), Answer::Scan(Some((entries, more)))) => {
+            (Listing::AwaitPage(prefix), Answer::Scan(Some((entries, more)))) => {
                 // atk:TEN-09: the value stays behind.
                 let read = |key: &Key, raw: &Versioned| {
                     let stored = cx.open::<SecretRecord>(key, Some(raw))?;
@@ -291,7 +309,7 @@ impl Machine for ListingSecrets {
                 };
                 Page::of(&prefix, &entries, more, read).map_or_else(Progress::fail, Progress::done)
             }
-            (Self::AwaitPage(_), Answer::Scan(None)) => Progress::fail(Code::StoreUnavailable),
+            (Listing::AwaitPage(_), Answer::Scan(None)) => Progress::fail(Code::StoreUnavailable),
             _ => Progress::fail(Code::Internal),
         }
     }

@@ -5,11 +5,13 @@ use std::fmt::Debug;
 #[cfg(feature = "model")]
 use std::hash::Hash;
 
-use super::{Decide, Transaction};
+use super::drain::{Drain, Drained};
+use super::{Decide, Place, Transaction};
 use crate::error::{Code, Failure};
 use crate::event::What;
 use crate::operation::{Answer, Context, Progress};
 use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::store::records::Parked;
 
 /// A decision that is an operation of its own.
 pub(crate) trait Act: Decide<Output = Told<Self::Answer>> {
@@ -41,6 +43,8 @@ impl<T: Clone + Debug + Eq + Hash> Explorable for T {}
 pub(crate) struct Told<T> {
     answer: T,
     news: Option<News>,
+    /// Tokens that were parked by the commit.
+    parked: Option<(Place, Vec<Parked>)>,
 }
 
 /// An event to be.
@@ -53,13 +57,26 @@ pub(crate) struct News {
     pub(crate) what: What,
 }
 
+impl News {
+    pub(crate) fn about(place: &Place, what: What) -> Self {
+        let Place { tenant, owner, connector } = place.clone();
+        Self { tenant, owner: Some(owner), connector: Some(connector), what }
+    }
+}
+
 impl<T> Told<T> {
     pub(crate) fn nothing_new(answer: T) -> Self {
-        Self { answer, news: None }
+        Self { answer, news: None, parked: None }
     }
 
     pub(crate) fn new(answer: T, news: News) -> Self {
-        Self { answer, news: Some(news) }
+        Self { answer, news: Some(news), parked: None }
+    }
+
+    /// The same, and the outbox of the place is to be gone through once it is committed.
+    pub(crate) fn and_drain(mut self, place: &Place, outbox: &[Parked]) -> Self {
+        self.parked = Some((place.clone(), outbox.to_vec()));
+        self
     }
 }
 
@@ -67,8 +84,9 @@ impl<T> Told<T> {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) enum Single<A: Act> {
-    Fresh(Box<A>),
     Deciding(Box<Transaction<A>>),
+    Draining(Box<Drain>, A::Answer),
+    Fresh(Box<A>),
 }
 
 impl<A: Act> Single<A> {
@@ -77,26 +95,57 @@ impl<A: Act> Single<A> {
     }
 
     pub(crate) fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, A::Answer> {
-        let step = match (self, answer) {
+        match (self, answer) {
             (Self::Fresh(act), Answer::Start) => match act.admit(cx) {
-                Ok(None) => Transaction::begin(cx, *act),
-                Ok(Some(refusal)) => return Progress::done(refusal),
-                Err(failure) => return Progress::fail(failure),
+                Ok(None) => {
+                    let step = Transaction::begin(cx, *act);
+                    Self::decided(cx, step)
+                }
+                Ok(Some(refusal)) => Progress::done(refusal),
+                Err(failure) => Progress::fail(failure),
             },
-            (Self::Deciding(transaction), answer) => transaction.step(cx, answer),
-            _ => return Progress::fail(Code::Internal),
-        };
-        step.embed(
-            |transaction| Self::Deciding(Box::new(transaction)),
-            |told| {
-                Progress::Done(told.map(|told| {
-                    if let Some(News { tenant, owner, connector, what }) = told.news {
-                        cx.emit(&tenant, owner.as_ref(), connector.as_ref(), what);
+            (Self::Deciding(transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::decided(cx, step)
+            }
+            (Self::Draining(drain, told), answer) => Self::draining(told, drain.step(cx, answer)),
+            _ => Progress::fail(Code::Internal),
+        }
+    }
+
+    /// What follows the transaction.
+    fn decided(
+        cx: &mut Context<'_>,
+        step: Progress<Transaction<A>, Told<A::Answer>>,
+    ) -> Progress<Self, A::Answer> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                Progress::Perform(Self::Deciding(Box::new(transaction)), effect)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(Told { answer, news, parked })) => {
+                if let Some(News { tenant, owner, connector, what }) = news {
+                    cx.emit(&tenant, owner.as_ref(), connector.as_ref(), what);
+                }
+                match parked {
+                    Some((place, outbox)) => {
+                        let step = Drain::begin(cx, place, &outbox);
+                        Self::draining(answer, step)
                     }
-                    told.answer
-                }))
-            },
-        )
+                    None => Progress::done(answer),
+                }
+            }
+        }
+    }
+
+    /// Whatever becomes of the tokens, the answer stands: what is left in the outbox is the sweep's.
+    fn draining(answer: A::Answer, step: Progress<Drain, Drained>) -> Progress<Self, A::Answer> {
+        match step {
+            Progress::Perform(drain, effect) => {
+                Progress::Perform(Self::Draining(Box::new(drain), answer), effect)
+            }
+            Progress::Done(_) => Progress::done(answer),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::single::{Act, News, Single, Told, single};
 use super::{Decide, Decision, Place};
@@ -41,7 +41,8 @@ pub struct Restore {
 }
 
 /// What a suspension or its end came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SuspensionSet {
     /// It is so from now on. Other processes notice within `cache_max_age_ms`.
     Changed,
@@ -133,12 +134,8 @@ impl Decide for Set {
         }
         connection.suspended =
             self.suspended.then(|| Suspension { by: self.caller.principal.clone(), at: cx.now() });
-        let news = News {
-            tenant: self.caller.tenant.clone(),
-            owner: Some(self.owner.clone()),
-            connector: Some(self.connector.clone()),
-            what: if self.suspended { What::Suspended } else { What::Restored },
-        };
+        let what = if self.suspended { What::Suspended } else { What::Restored };
+        let news = News::about(&self.place(), what);
         let write = cx.put(&key, precondition, &connection, id, None);
         Decision::Commit(vec![write], Told::new(SuspensionSet::Changed, news))
     }

@@ -150,7 +150,7 @@ impl Desk {
                         headers: Vec::new(),
                         body: SecretBytes::default(),
                         truncated: false,
-                        peer: Peer::Address(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
+                        peer: Peer::Address(IpAddr::V4(Ipv4Addr::new(93, 184, 216, 34))),
                     })
                 }))
             }

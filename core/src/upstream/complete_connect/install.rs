@@ -94,6 +94,7 @@ impl Install {
         connection.connected_at = Some(cx.now());
         connection.requested.clone_from(&self.flow.scopes);
         connection.last_failure = None;
+        connection.purged_until = None;
     }
 }
 

@@ -5,14 +5,14 @@ use crate::upstream::testing::{Desk, Fault, NOW, caller};
 fn store(caller: &Caller, owner: &Principal, name: &str, value: &str) -> StoreSecret {
     StoreSecret {
         caller: caller.clone(),
-        owner: owner.clone(),
+        owner: Some(owner.clone()),
         name: name.to_owned(),
         value: Secret::new(value),
     }
 }
 
 fn delete_of(caller: &Caller, owner: &Principal, name: &str) -> DeleteSecret {
-    DeleteSecret { caller: caller.clone(), owner: owner.clone(), name: name.to_owned() }
+    DeleteSecret { caller: caller.clone(), owner: Some(owner.clone()), name: name.to_owned() }
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_stored_secret_is_replaced_listed_by_name_and_deleted() {
     }
     let key = Key::secret(&alice.tenant, own, "github");
     assert_eq!(desk.get::<SecretRecord>(&key).unwrap().value, Secret::new("canary-2"));
-    let list = ListSecrets { caller: alice.clone(), owner: own.clone(), after: None, limit: 10 };
+    let list = ListSecrets { caller: alice.clone(), owner: None, after: None, limit: 10 };
     let page = desk.run(engine.list_secrets(list)).unwrap();
     let listed = ListedSecret { name: "github".to_owned(), stored_at: NOW, stored_by: own.clone() };
     assert_eq!(page, Page { items: vec![listed], next: None });
@@ -56,7 +56,8 @@ fn a_stranger_learns_nothing_about_anybodys_secrets() {
     let (alice, mallory) = (caller("alice"), caller("mallory"));
     desk.run(engine.store_secret(store(&alice, &alice.principal, "github", "v"))).unwrap();
     for owner in [&alice.principal, &Principal::user("nobody").unwrap()] {
-        let list = ListSecrets { caller: mallory.clone(), owner: owner.clone(), after: None, limit: 10 };
+        let list =
+            ListSecrets { caller: mallory.clone(), owner: Some(owner.clone()), after: None, limit: 10 };
         let failures = [
             desk.run(engine.store_secret(store(&mallory, owner, "github", "v"))).unwrap_err().code(),
             desk.run(engine.delete_secret(delete_of(&mallory, owner, "github"))).unwrap_err().code(),
