@@ -100,7 +100,7 @@ impl Key {
         // INVARIANT: ids are checked to be at most 255 bytes, and all other parts are hashes or numbers.
         let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
         self.0.push(len);
-        self.0.extend_from_slice(&bytes[..usize::from(len)]);
+        self.0.extend(bytes.iter().take(usize::from(len)));
         self
     }
 
@@ -219,7 +219,7 @@ impl Key {
 
     /// Takes an engine key apart: kind and parts. `None` for bytes the engine did not make.
     pub(crate) fn parts(&self) -> Option<(u8, Vec<&[u8]>)> {
-        let rest = self.0.get(1 + self.tenant()?.len()..)?;
+        let rest = self.0.get(self.tenant()?.len().saturating_add(1)..)?;
         let (kind, mut rest) = rest.split_first()?;
         let mut parts = Vec::new();
         while let Some((len, tail)) = rest.split_first() {

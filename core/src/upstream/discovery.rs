@@ -13,30 +13,29 @@
 //! AwaitSaved                              -> done
 //! ```
 
+mod ask_issuer;
+mod ask_server;
 mod fetch;
-pub(crate) mod issuer;
+mod issuer;
 mod probe;
 mod resource;
 mod step;
 
 use std::collections::VecDeque;
 
-use self::fetch::{Fetched, classify, fresh_until};
+use self::fetch::fresh_until;
 pub(crate) use self::issuer::IssuerFacts;
-use self::resource::{Believed, Candidate};
+use self::resource::Candidate;
 pub use self::step::{Asked, DiscoveryStep, Found};
 use super::note::Note;
 use super::{Exchange, egress};
 use crate::connector::{Connector, ResourceMode, Waivers};
 use crate::error::{Code, Failure};
-use crate::limits::{DISCOVERY_FETCHES_MAX, METADATA_MAX_BYTES};
-use crate::moment::UnixMillis;
-use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, Precondition, Progress, Versioned};
+use crate::limits::METADATA_MAX_BYTES;
+use crate::operation::{Answer, Context, Effect, HttpResponse, Precondition, Progress};
 use crate::principal::TenantId;
-use crate::protocol::issuer_metadata;
 use crate::protocol::scopes::Scopes;
 use crate::protocol::url::HttpUrl;
-use crate::protocol::www_authenticate::{self, BearerChallenge};
 use crate::store::Key;
 use crate::store::records::{DocumentSource, Metadata};
 
@@ -240,320 +239,6 @@ impl Discovery {
         }
     }
 
-    fn server(&self, cx: &Context<'_>) -> Result<HttpUrl, Failure> {
-        let url = self.inquiry.connector.server_url().unwrap_or_default();
-        HttpUrl::parse(url, cx.engine.plain_http())
-            .map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0))
-    }
-
-    fn remember(&mut self, cx: &mut Context<'_>, found: &[Option<Versioned>]) -> Result<Next, Failure> {
-        let server = self.server(cx)?;
-        let key = Key::resource_metadata(&self.inquiry.tenant, server.received());
-        let stored = cx.open::<Metadata>(&key, found.first().and_then(Option::as_ref))?;
-        self.remembered = stored.map(|stored| stored.record);
-        if self.inquiry.hint.resource_metadata.is_some() {
-            return self.look_for_resource(cx, &server);
-        }
-        let effect = probe::probe(cx, &self.inquiry.connector, &server)?;
-        self.fetches = self.fetches.saturating_add(1);
-        Ok(Next::Wait(State::AwaitProbe, effect))
-    }
-
-    /// CH-01, CH-05: a challenge says where to look and what is wanted; without one the derived forms remain.
-    fn heed_probe(
-        &mut self,
-        cx: &mut Context<'_>,
-        answer: Result<HttpResponse, HttpFault>,
-    ) -> Result<Next, Failure> {
-        let server = self.server(cx)?;
-        let found = match answer {
-            Ok(response) if response.status == 401 => {
-                self.heed_challenge(&response);
-                Found::Present
-            }
-            Ok(response) => Found::Absent { status: response.status },
-            Err(HttpFault::AddressRefused { .. }) => {
-                let failure = Failure::new(Code::AddressRefused);
-                self.note_step(Asked::Challenge, server.as_str(), Found::wrong(&failure));
-                return Err(failure);
-            }
-            Err(_) => Found::Unavailable { status: None },
-        };
-        self.note_step(Asked::Challenge, server.as_str(), found);
-        self.look_for_resource(cx, &server)
-    }
-
-    fn heed_challenge(&mut self, response: &HttpResponse) {
-        let challenges = www_authenticate::parse(response.all("www-authenticate"));
-        if challenges.iter().any(www_authenticate::Challenge::is_malformed) {
-            self.note(Note::MalformedChallenge);
-        }
-        let Some(challenge) = BearerChallenge::select(&challenges) else { return };
-        // T-04, atk:HDR-02
-        if challenge.repeated_resource_metadata {
-            self.note(Note::RepeatedResourceMetadata);
-        }
-        let hint = &mut self.inquiry.hint;
-        hint.resource_metadata = challenge.resource_metadata;
-        // CH-06: what the challenge at hand demanded comes before what this one demands.
-        hint.scopes = hint.scopes.take().or(challenge.scope);
-    }
-
-    fn look_for_resource(&mut self, cx: &mut Context<'_>, server: &HttpUrl) -> Result<Next, Failure> {
-        let plain = cx.engine.plain_http();
-        let foreign_is_waived = self.inquiry.connector.waivers.danger_foreign_resource_metadata;
-        let mut named = None;
-        if let Some(text) = &self.inquiry.hint.resource_metadata {
-            match resource::named_url(server, text, foreign_is_waived, plain) {
-                Ok(url) => named = Some(url),
-                Err(failure) => {
-                    let step = DiscoveryStep::new(Asked::ResourceMetadata, text, Found::wrong(&failure));
-                    self.steps.push(step);
-                    return Err(failure);
-                }
-            }
-        }
-        if let Some((candidate, believed)) = self.cached_resource(cx, server, named.as_ref()) {
-            self.note_step(candidate.asked(), candidate.url.as_str(), Found::Cached);
-            return self.believe(cx, server, &candidate, believed);
-        }
-        let candidates = resource::candidates(server, named, plain)?;
-        self.ask_resource(cx, candidates)
-    }
-
-    /// The remembered document, if it may still be used and stands up to the checks of this connector.
-    fn cached_resource(
-        &self,
-        cx: &Context<'_>,
-        server: &HttpUrl,
-        named: Option<&HttpUrl>,
-    ) -> Option<(Candidate, Believed)> {
-        let cached = self.remembered.as_ref().filter(|cached| {
-            !self.inquiry.fresh
-                && is_fresh(cx, cached)
-                && named.is_none_or(|named| named.received() == cached.url)
-        })?;
-        let plain = cx.engine.plain_http();
-        let source = if named.is_some() { DocumentSource::Challenge } else { cached.source };
-        let foreign_is_waived = self.inquiry.connector.waivers.danger_foreign_resource_metadata;
-        let url = resource::named_url(server, &cached.url, foreign_is_waived, plain).ok()?;
-        let believed = resource::check(server, source, cached.document.as_bytes()).ok()?;
-        Some((Candidate { source, url }, believed))
-    }
-
-    fn ask_resource(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut candidates: VecDeque<Candidate>,
-    ) -> Result<Next, Failure> {
-        let Some(candidate) = candidates.pop_front() else { return self.no_resource_metadata(cx) };
-        let effect = self.fetch(cx, candidate.asked(), &candidate.url)?;
-        Ok(Next::Wait(State::AwaitResource(candidate, candidates), effect))
-    }
-
-    fn heed_resource(
-        &mut self,
-        cx: &mut Context<'_>,
-        asked: Candidate,
-        mut rest: VecDeque<Candidate>,
-        answer: Result<HttpResponse, HttpFault>,
-    ) -> Result<Next, Failure> {
-        let found = match classify(answer, Code::ResourceMetadataInvalid) {
-            Fetched::Absent(status) => Found::Absent { status },
-            Fetched::Unavailable(status) => {
-                self.unavailable = true;
-                // atk:AUD-02: whether the path form is absent is not known, so the root form must not take its place.
-                rest.retain(|candidate| candidate.source != DocumentSource::RootForm);
-                Found::Unavailable { status }
-            }
-            Fetched::Document(response) => {
-                let server = self.server(cx)?;
-                match resource::check(&server, asked.source, response.body.expose()) {
-                    Ok(believed) => {
-                        self.note_step(asked.asked(), asked.url.as_str(), Found::Present);
-                        let key = Key::resource_metadata(&self.inquiry.tenant, server.received());
-                        self.learn(cx, key, asked.source, &asked.url, &response);
-                        return self.believe(cx, &server, &asked, believed);
-                    }
-                    Err(failure) => return Err(self.wrong(asked.asked(), &asked.url, failure)),
-                }
-            }
-            Fetched::Wrong(failure) => return Err(self.wrong(asked.asked(), &asked.url, failure)),
-        };
-        self.note_step(asked.asked(), asked.url.as_str(), found);
-        self.ask_resource(cx, rest)
-    }
-
-    /// PRM-11: no candidate had a document.
-    fn no_resource_metadata(&mut self, cx: &mut Context<'_>) -> Result<Next, Failure> {
-        // atk:MIX-12
-        if self.unavailable {
-            return Err(Code::ServerUnavailable.into());
-        }
-        if self.remembered.is_some() {
-            return Err(Code::DiscoveryDowngrade.into());
-        }
-        if !self.inquiry.connector.waivers.danger_legacy_discovery {
-            return Err(Code::ResourceMetadataMissing.into());
-        }
-        self.note(Note::LegacyDiscovery);
-        let server = self.server(cx)?;
-        let resource = Resource {
-            resource: self.sent(Some(server.received())),
-            audience: server.received().to_owned(),
-            parent: false,
-            scopes: None,
-        };
-        Ok(self.search(resource, vec![server.origin().as_str().to_owned()], true))
-    }
-
-    fn believe(
-        &mut self,
-        cx: &Context<'_>,
-        server: &HttpUrl,
-        candidate: &Candidate,
-        believed: Believed,
-    ) -> Result<Next, Failure> {
-        let Believed { metadata, parent } = believed;
-        if parent && cx.engine.is_strict() {
-            return Err(Code::ParentGrantRefused.into());
-        }
-        if parent {
-            self.note(Note::ParentGrant);
-        }
-        if !candidate.url.same_origin(server) {
-            self.note(Note::ForeignResourceMetadata);
-        }
-        let resource = Resource {
-            resource: self.sent(Some(&metadata.resource)),
-            audience: metadata.resource,
-            parent,
-            scopes: metadata.scopes_supported,
-        };
-        Ok(self.search(resource, metadata.authorization_servers, false))
-    }
-
-    fn search(&self, resource: Resource, named: Vec<String>, legacy: bool) -> Next {
-        let Inquiry { tenant, connector, .. } = &self.inquiry;
-        let issuers: VecDeque<_> =
-            issuer::order(named, connector).into_iter().map(|issuer| (issuer, None)).collect();
-        let keys = issuers.iter().map(|(issuer, _)| Key::issuer_metadata(tenant, issuer)).collect();
-        let search = Search { resource, issuers, asked: String::new(), left: VecDeque::new(), legacy };
-        Next::Wait(State::AwaitIssuerCache(Box::new(search)), Effect::Read { keys })
-    }
-
-    fn remember_issuers(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut search: Box<Search>,
-        found: &[Option<Versioned>],
-    ) -> Result<Next, Failure> {
-        self.unavailable = false;
-        for ((issuer, cached), found) in search.issuers.iter_mut().zip(found) {
-            let key = Key::issuer_metadata(&self.inquiry.tenant, issuer);
-            *cached = cx.open::<Metadata>(&key, found.as_ref())?.map(|stored| stored.record);
-        }
-        self.ask_issuer(cx, search)
-    }
-
-    /// The next place of this issuer, then the next issuer.
-    fn ask_issuer(&mut self, cx: &mut Context<'_>, mut search: Box<Search>) -> Result<Next, Failure> {
-        let plain = cx.engine.plain_http();
-        loop {
-            if let Some(url) = search.left.pop_front() {
-                // atk:NET-12
-                if self.fetches >= DISCOVERY_FETCHES_MAX {
-                    return Err(self.no_issuer_metadata());
-                }
-                let effect = self.fetch(cx, Asked::IssuerMetadata, &url)?;
-                return Ok(Next::Wait(State::AwaitIssuer(search, url), effect));
-            }
-            let Some((issuer, cached)) = search.issuers.pop_front() else {
-                if search.legacy && !self.unavailable {
-                    let facts = issuer::assumed(&self.server(cx)?.origin());
-                    return Ok(self.found(search.resource, facts, Vec::new()));
-                }
-                return Err(self.no_issuer_metadata());
-            };
-            let waivers = &self.inquiry.connector.waivers;
-            if let Some(cached) = cached.filter(|cached| is_fresh(cx, cached)) {
-                // Checked anew at each use (atk:NET-15); one that this connector would refuse is asked for again.
-                if let Ok((facts, notes)) = issuer::check(&issuer, cached.document.as_bytes(), waivers, plain)
-                {
-                    self.note_step(Asked::IssuerMetadata, &cached.url, Found::Cached);
-                    return Ok(self.found(search.resource, facts, notes));
-                }
-            }
-            let refused = |reason| Failure::new(Code::UrlRefused).because(reason);
-            let places = HttpUrl::parse(&issuer, plain).and_then(|url| {
-                // ASM-03, ASM-04
-                issuer_metadata::candidates(&url).iter().map(|text| HttpUrl::parse(text, plain)).collect()
-            });
-            match places {
-                Ok(places) => search.left = places,
-                Err(invalid) => {
-                    let failure = refused(invalid.0);
-                    self.note_step(Asked::IssuerMetadata, &issuer, Found::wrong(&failure));
-                    return Err(failure);
-                }
-            }
-            search.asked = issuer;
-        }
-    }
-
-    fn heed_issuer(
-        &mut self,
-        cx: &mut Context<'_>,
-        search: Box<Search>,
-        url: &HttpUrl,
-        answer: Result<HttpResponse, HttpFault>,
-    ) -> Result<Next, Failure> {
-        let found = match classify(answer, Code::IssuerMetadataInvalid) {
-            Fetched::Absent(status) => Found::Absent { status },
-            Fetched::Unavailable(status) => {
-                self.unavailable = true;
-                Found::Unavailable { status }
-            }
-            Fetched::Document(response) => {
-                let waivers = &self.inquiry.connector.waivers;
-                let plain = cx.engine.plain_http();
-                match issuer::check(&search.asked, response.body.expose(), waivers, plain) {
-                    Ok((facts, notes)) => {
-                        self.note_step(Asked::IssuerMetadata, url.as_str(), Found::Present);
-                        let key = Key::issuer_metadata(&self.inquiry.tenant, &search.asked);
-                        self.learn(cx, key, DocumentSource::Issuer, url, &response);
-                        return Ok(self.found(search.resource, facts, notes));
-                    }
-                    Err(failure) => return Err(self.wrong(Asked::IssuerMetadata, url, failure)),
-                }
-            }
-            Fetched::Wrong(failure) => return Err(self.wrong(Asked::IssuerMetadata, url, failure)),
-        };
-        self.note_step(Asked::IssuerMetadata, url.as_str(), found);
-        self.ask_issuer(cx, search)
-    }
-
-    fn no_issuer_metadata(&self) -> Failure {
-        if self.unavailable {
-            return Code::IssuerUnavailable.into();
-        }
-        Failure::new(Code::IssuerMetadataInvalid).because("there is none at the issuer's well-known URLs")
-    }
-
-    fn found(&mut self, resource: Resource, issuer: IssuerFacts, notes: Vec<Note>) -> Next {
-        notes.into_iter().for_each(|note| self.note(note));
-        let Resource { resource, audience, parent, scopes } = resource;
-        Next::Found(Box::new(Discovered {
-            resource,
-            audience,
-            parent,
-            issuer,
-            resource_scopes: scopes,
-            challenge_scopes: self.inquiry.hint.scopes.take(),
-            notes: std::mem::take(&mut self.notes),
-        }))
-    }
-
     fn fetch(&mut self, cx: &Context<'_>, asked: Asked, url: &HttpUrl) -> Result<Effect, Failure> {
         self.fetches = self.fetches.saturating_add(1);
         let policy = egress(&self.inquiry.connector, cx.engine.plain_http(), url);
@@ -595,6 +280,6 @@ impl Discovery {
 
 /// A clock that was set back makes a document of the future, which is not fresh.
 fn is_fresh(cx: &Context<'_>, cached: &Metadata) -> bool {
-    let latest: UnixMillis = cx.now().plus(cx.engine.limits().clock_skew_ms);
+    let latest = cx.now().plus(cx.engine.limits().clock_skew_ms);
     cached.fetched_at <= latest && cx.now() < cached.fresh_until
 }

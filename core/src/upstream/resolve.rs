@@ -163,7 +163,7 @@ impl Resolving {
                 let Resolve { caller, connector, .. } = *arguments;
                 match Gathered::begin(caller, connector, picked) {
                     Ok(gathered) => Self::gather(cx, gathered),
-                    Err(found) => Self::found(cx, found),
+                    Err(found) => Self::found(cx, *found),
                 }
             }
         }
@@ -291,11 +291,11 @@ impl Gathered {
         caller: Caller,
         connector_id: ConnectorId,
         picked: Picked,
-    ) -> Result<Box<Self>, Found> {
+    ) -> Result<Box<Self>, Box<Found>> {
         let own = match picked.found {
             Found::Use(used) => Some(used),
             Found::NotNeeded => None,
-            other => return Err(other),
+            other => return Err(Box::new(other)),
         };
         let renewable = !picked.seen.is_empty();
         Ok(Box::new(Self {

@@ -5,7 +5,6 @@ use super::super::refresh::save::{expiry, schedule};
 use super::super::{Decide, Decision};
 use super::Redeeming;
 use crate::error::Code;
-use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Versioned};
 use crate::protocol::id_token::{self, Account};
 use crate::protocol::token::TokenResponse;
