@@ -67,7 +67,7 @@ fn what_the_endpoint_and_the_operator_say_stays_beside_our_own() {
     let mut setting =
         Setting::with(|_| {}, |mcp| mcp.authorize_params = vec![("audience".to_owned(), "a&b c".to_owned())]);
     let endpoint = "https://as.good/authorize?tenant=7&x=%41";
-    setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set("authorization_endpoint", endpoint)));
+    setting.issuer_says("authorization_endpoint", endpoint);
     let url = setting.begin().unwrap().url;
     assert!(url.starts_with("https://as.good/authorize?tenant=7&x=%41&response_type=code&"), "{url}");
     assert!(url.contains("audience=a%26b%20c"));
@@ -327,9 +327,7 @@ mod protection {
     #[test]
     fn the_profile_strict_lets_no_waiver_count() {
         let mut setting = Setting::with(|_| {}, |mcp| mcp.waivers.danger_s256_unadvertised = true);
-        setting
-            .issuer
-            .behave(|issuer| drop(issuer.metadata_edits.remove("code_challenge_methods_supported")));
+        setting.issuer_omits("code_challenge_methods_supported");
         setting.begin().unwrap();
         let mut config = grantway_core::engine::EngineConfig::new("Gateway");
         config.base_url = Some(GATEWAY.to_owned());

@@ -85,7 +85,7 @@ fn an_error_is_never_remembered() {
     let mut setting = Setting::new();
     setting.issuer.answer_instead(Endpoint::Metadata, 1, Response::new(503));
     assert_eq!(setting.begin_fails(), "network.issuer_unavailable");
-    setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set("issuer", "https://evil.example")));
+    setting.issuer_says("issuer", "https://evil.example");
     assert_eq!(setting.begin_fails(), "peer_misbehaved.issuer_mismatch");
     setting.issuer.behave(|issuer| issuer.metadata_edits.clear());
     setting.begin().unwrap();
@@ -111,7 +111,7 @@ fn another_url_in_the_challenge_is_asked_whatever_is_remembered() {
 #[test]
 fn a_document_that_was_let_pass_by_one_connectors_waiver_serves_no_other() {
     let mut setting = Setting::with(|_| {}, |mcp| mcp.waivers.danger_s256_unadvertised = true);
-    setting.issuer.behave(|issuer| drop(issuer.metadata_edits.remove("code_challenge_methods_supported")));
+    setting.issuer_omits("code_challenge_methods_supported");
     assert_eq!(setting.begin().unwrap().notes, [Note::S256Unadvertised]);
     setting.put("strict", SERVER, |_| {});
     let failure = setting.begin_with(|asked| asked.connector = name("strict")).unwrap_err();
@@ -139,7 +139,7 @@ fn a_document_of_a_foreign_origin_serves_no_connector_without_that_waiver() {
 #[test]
 fn a_remembered_document_that_an_operator_has_mended_is_asked_for_again() {
     let mut setting = Setting::with(|_| {}, |mcp| mcp.waivers.danger_s256_unadvertised = true);
-    setting.issuer.behave(|issuer| drop(issuer.metadata_edits.remove("code_challenge_methods_supported")));
+    setting.issuer_omits("code_challenge_methods_supported");
     setting.begin().unwrap();
     setting.issuer.behave(|issuer| issuer.metadata_edits.clear());
     setting.put("mcp", SERVER, |_| {});

@@ -57,7 +57,7 @@ fn a_discovery_that_fails_is_a_report_too() {
     let found: Vec<_> = report.steps.into_iter().skip(2).map(|step| step.found).collect();
     assert_eq!(found, [Found::Unavailable { status: Some(502) }, Found::Absent { status: 404 }]);
 
-    setting.mcp.behave(|mcp| drop(mcp.metadata_edits.set("resource", "https://evil.example/mcp")));
+    setting.server_says("resource", "https://evil.example/mcp");
     let report = setting.discover();
     let slug = "peer_misbehaved.resource_mismatch";
     assert_eq!(report.steps.last().unwrap().found, Found::Wrong { slug, reason: None });

@@ -17,7 +17,7 @@ fn metadata_about_another_resource_stops_everything() {
         [json!("https://evil.example/mcp"), json!(null), json!([SERVER]), json!("https://mcp.good")]
     {
         let mut setting = Setting::new();
-        setting.mcp.behave(|mcp| drop(mcp.metadata_edits.set("resource", resource.clone())));
+        setting.server_says("resource", resource.clone());
         let slug = setting.begin_fails();
         let expected = if resource.is_string() { "resource_mismatch" } else { "resource_metadata_invalid" };
         assert_eq!(slug, format!("peer_misbehaved.{expected}"), "{resource}");
@@ -54,7 +54,7 @@ fn an_endpoint_at_the_honest_issuer_is_refused_before_the_redirect() {
     for member in ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"]
     {
         let mut setting = Setting::new();
-        setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set(member, "https://as.honest/x")));
+        setting.issuer_says(member, "https://as.honest/x");
         assert_eq!(setting.begin_fails(), "peer_misbehaved.endpoint_origin_mismatch", "{member}");
         assert!(setting.issuer.registrations().is_empty());
     }
@@ -65,9 +65,7 @@ fn an_endpoint_at_the_honest_issuer_is_refused_before_the_redirect() {
 fn nobody_is_sent_to_an_issuer_without_s256() {
     for methods in [Value::Null, json!([]), json!(["plain"])] {
         let mut setting = Setting::new();
-        setting
-            .issuer
-            .behave(|issuer| drop(issuer.metadata_edits.set("code_challenge_methods_supported", methods)));
+        setting.issuer_says("code_challenge_methods_supported", methods);
         assert_eq!(setting.begin_fails(), "peer_misbehaved.pkce_not_advertised");
     }
 }
@@ -131,7 +129,7 @@ fn ten_thousand_issuers_cost_at_most_eight_requests() {
     for origin in many.iter().take(4) {
         setting.world.host(origin.trim_end_matches("/t"), |_: &Request, _: _| Response::new(404));
     }
-    setting.mcp.behave(|mcp| drop(mcp.metadata_edits.set("authorization_servers", json!(many))));
+    setting.server_says("authorization_servers", json!(many));
     assert_eq!(setting.begin_fails(), "peer_misbehaved.issuer_metadata_invalid");
     let asked = setting.asked_urls();
     assert_eq!(asked.len(), 8, "{asked:?}");
@@ -157,7 +155,7 @@ fn nothing_is_sent_to_private_addresses_that_metadata_name() {
         "https://localhost",
     ] {
         let mut setting = Setting::new();
-        setting.mcp.behave(|mcp| drop(mcp.metadata_edits.set("authorization_servers", json!([target]))));
+        setting.server_says("authorization_servers", json!([target]));
         assert_eq!(setting.begin_fails(), "peer_misbehaved.address_refused", "{target}");
         assert_eq!(setting.asked_urls().len(), 2, "{target}");
     }
@@ -202,12 +200,12 @@ fn a_browser_is_only_ever_given_a_url_that_nothing_else_is_read_into() {
         "https://as.good/authorize#x",
     ] {
         let mut setting = Setting::new();
-        setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set("authorization_endpoint", endpoint)));
+        setting.issuer_says("authorization_endpoint", endpoint);
         assert_eq!(setting.begin_fails(), "peer_misbehaved.url_refused", "{endpoint}");
     }
     let endpoint = "https://as.good/authorize/$(calc.exe)`x`;&'*!,|^%25COMSPEC%25?a=$(x)&b=';|`";
     let mut setting = Setting::new();
-    setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set("authorization_endpoint", endpoint)));
+    setting.issuer_says("authorization_endpoint", endpoint);
     let url = setting.begin().unwrap().url;
     assert!(url.starts_with("https://as.good/authorize/%24%28calc.exe%29"), "{url}");
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?&=%@".contains(&byte);
@@ -220,7 +218,7 @@ fn an_endpoint_whose_query_sets_our_parameters_is_refused() {
     for query in ["redirect_uri=https://evil.example", "state=x", "request_uri=urn:x", "resource=x&a=b"] {
         let mut setting = Setting::new();
         let endpoint = format!("https://as.good/authorize?{query}");
-        setting.issuer.behave(|issuer| drop(issuer.metadata_edits.set("authorization_endpoint", endpoint)));
+        setting.issuer_says("authorization_endpoint", endpoint);
         assert_eq!(setting.begin_fails(), "peer_misbehaved.url_refused", "{query}");
     }
 }
@@ -229,9 +227,7 @@ fn an_endpoint_whose_query_sets_our_parameters_is_refused() {
 #[test]
 fn an_issuer_that_wants_pushed_requests_is_named_as_such() {
     let mut setting = Setting::new();
-    setting
-        .issuer
-        .behave(|issuer| drop(issuer.metadata_edits.set("require_pushed_authorization_requests", true)));
+    setting.issuer_says("require_pushed_authorization_requests", true);
     assert_eq!(setting.begin_fails(), "config.pushed_authorization_required");
 }
 
@@ -258,9 +254,7 @@ fn nothing_registered_at_one_issuer_is_shown_to_another() {
 #[test]
 fn a_failure_repeats_nothing_of_a_document() {
     let mut setting = Setting::new();
-    setting
-        .issuer
-        .behave(|issuer| drop(issuer.metadata_edits.set("issuer", "https://phish.example/call-me")));
+    setting.issuer_says("issuer", "https://phish.example/call-me");
     let failure = setting.begin().unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("phish"));
 }

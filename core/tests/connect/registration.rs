@@ -275,7 +275,7 @@ fn an_issuer_that_cannot_answer_now_is_asked_again_later() {
 fn an_expired_registration_is_made_anew() {
     let mut setting = Setting::new();
     let end = setting.world.now().0 / 1000 + 3600;
-    setting.issuer.behave(|issuer| drop(issuer.registration_edits.set("client_secret_expires_at", end)));
+    setting.registration_says("client_secret_expires_at", end);
     let first = client_id(&setting.begin().unwrap().url);
     setting.issuer.behave(|issuer| issuer.registration_edits.clear());
     setting.world.advance(HOUR - 1_000);

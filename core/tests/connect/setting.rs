@@ -15,38 +15,42 @@ use grantway_core::upstream::complete_connect::{CompleteConnect, Connected};
 use grantway_core::upstream::connectors::{ConnectorPut, PutConnector};
 use grantway_core::upstream::discover::{Discover, DiscoveryReport};
 use grantway_testing::{Issuer, McpServer, Parameters, Request, Server, World, drive};
+use serde_json::Value;
 
-pub const GATEWAY: &str = "https://gw.good";
-pub const ISSUER: &str = "https://as.good";
-pub const SERVER: &str = "https://mcp.good/mcp";
-pub const LOOPBACK: &str = "http://127.0.0.1:49152/callback";
+pub(crate) const GATEWAY: &str = "https://gw.good";
+pub(crate) const ISSUER: &str = "https://as.good";
+pub(crate) const SERVER: &str = "https://mcp.good/mcp";
+pub(crate) const LOOPBACK: &str = "http://127.0.0.1:49152/callback";
 
-pub struct Setting {
-    pub world: World,
-    pub engine: Arc<Engine>,
-    pub issuer: Issuer,
-    pub mcp: McpServer,
-    pub alice: Caller,
-    pub events: Vec<What>,
+pub(crate) struct Setting {
+    pub(crate) world: World,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) issuer: Issuer,
+    pub(crate) mcp: McpServer,
+    pub(crate) alice: Caller,
+    pub(crate) events: Vec<What>,
 }
 
 impl Setting {
     /// All honest, all defaults; the connector is named `mcp`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {}, |_| {})
     }
 
-    pub fn with(config: impl FnOnce(&mut EngineConfig), connector: impl FnOnce(&mut Connector)) -> Self {
+    pub(crate) fn with(
+        config: impl FnOnce(&mut EngineConfig),
+        connector: impl FnOnce(&mut Connector),
+    ) -> Self {
         Self::at(ISSUER, SERVER, config, connector)
     }
 
     /// With another seed than the environment's.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self::build(World::seeded(seed), ISSUER, SERVER, |_| {}, |_| {})
     }
 
     /// With another issuer and server.
-    pub fn at(
+    pub(crate) fn at(
         issuer: &str,
         server: &str,
         config: impl FnOnce(&mut EngineConfig),
@@ -77,13 +81,13 @@ impl Setting {
     }
 
     /// Adds or changes a connector.
-    pub fn put(&mut self, id: &str, server: &str, change: impl FnOnce(&mut Connector)) {
+    pub(crate) fn put(&mut self, id: &str, server: &str, change: impl FnOnce(&mut Connector)) {
         let mut connector = Connector::server(server);
         change(&mut connector);
         self.put_connector(id, connector, None);
     }
 
-    pub fn put_connector(&mut self, id: &str, connector: Connector, client_secret: Option<&str>) {
+    pub(crate) fn put_connector(&mut self, id: &str, connector: Connector, client_secret: Option<&str>) {
         let put = PutConnector {
             caller: Caller { role: Role::Admin, ..caller("admin") },
             id: name(id),
@@ -97,23 +101,51 @@ impl Setting {
         assert!(matches!(stored, ConnectorPut::Stored { .. }), "{stored:?}");
     }
 
+    /// From now on the issuer's metadata have this member.
+    pub(crate) fn issuer_says(&self, member: &str, value: impl Into<Value>) {
+        self.issuer.behave(|issuer| {
+            issuer.metadata_edits.set(member, value);
+        });
+    }
+
+    /// From now on the issuer's metadata lack this member.
+    pub(crate) fn issuer_omits(&self, member: &str) {
+        self.issuer.behave(|issuer| {
+            issuer.metadata_edits.remove(member);
+        });
+    }
+
+    /// From now on the issuer's registration responses have this member.
+    pub(crate) fn registration_says(&self, member: &str, value: impl Into<Value>) {
+        self.issuer.behave(|issuer| {
+            issuer.registration_edits.set(member, value);
+        });
+    }
+
+    /// From now on the server's metadata have this member.
+    pub(crate) fn server_says(&self, member: &str, value: impl Into<Value>) {
+        self.mcp.behave(|mcp| {
+            mcp.metadata_edits.set(member, value);
+        });
+    }
+
     /// Drives an operation to its end and keeps its events.
-    pub fn run<M: Machine>(&mut self, operation: Operation<M>) -> Result<M::Output, Failure> {
+    pub(crate) fn run<M: Machine>(&mut self, operation: Operation<M>) -> Result<M::Output, Failure> {
         let Outcome { result, events } = drive(&mut self.world, operation);
         self.events.extend(events.into_iter().map(|event| event.what));
         result
     }
 
     /// What Alice asks for if nothing is said.
-    pub fn asked(&self) -> BeginConnect {
+    pub(crate) fn asked(&self) -> BeginConnect {
         BeginConnect::new(self.alice.clone(), name("mcp"))
     }
 
-    pub fn begin(&mut self) -> Result<Redirect, Failure> {
+    pub(crate) fn begin(&mut self) -> Result<Redirect, Failure> {
         self.begin_with(|_| {})
     }
 
-    pub fn begin_with(&mut self, change: impl FnOnce(&mut BeginConnect)) -> Result<Redirect, Failure> {
+    pub(crate) fn begin_with(&mut self, change: impl FnOnce(&mut BeginConnect)) -> Result<Redirect, Failure> {
         let mut asked = self.asked();
         change(&mut asked);
         let operation = self.engine.begin_connect(asked);
@@ -121,17 +153,17 @@ impl Setting {
     }
 
     /// The slug of the failure that beginning ends in.
-    pub fn begin_fails(&mut self) -> &'static str {
+    pub(crate) fn begin_fails(&mut self) -> &'static str {
         self.begin().map(|redirect| redirect.url).expect_err("it should fail").slug()
     }
 
-    pub fn discover(&mut self) -> DiscoveryReport {
+    pub(crate) fn discover(&mut self) -> DiscoveryReport {
         let operation = self.engine.discover(Discover { caller: self.alice.clone(), connector: name("mcp") });
         self.run(operation).unwrap()
     }
 
     /// Brings the callback in, in the browser or process that the redirect went to.
-    pub fn complete(&mut self, redirect: &Redirect, callback: &str) -> Result<Connected, Failure> {
+    pub(crate) fn complete(&mut self, redirect: &Redirect, callback: &str) -> Result<Connected, Failure> {
         let operation = self.engine.complete_connect(CompleteConnect {
             caller: Some(self.alice.clone()),
             callback_url: Secret::new(callback),
@@ -142,14 +174,14 @@ impl Setting {
     }
 
     /// From the button to the tokens.
-    pub fn connect(&mut self) -> Connected {
+    pub(crate) fn connect(&mut self) -> Connected {
         let redirect = self.begin().unwrap();
         let callback = self.issuer.approve(&redirect.url);
         self.complete(&redirect, &callback).unwrap()
     }
 
     /// The URLs asked since the last call, without those of tokens.
-    pub fn asked_urls(&mut self) -> Vec<String> {
+    pub(crate) fn asked_urls(&mut self) -> Vec<String> {
         let urls =
             self.world.network.exchanges().iter().map(|exchange| exchange.request.url.clone()).collect();
         self.world.network.clear_log();
@@ -157,13 +189,13 @@ impl Setting {
     }
 
     /// How many requests an origin has seen.
-    pub fn seen_by(&self, origin: &str) -> usize {
+    pub(crate) fn seen_by(&self, origin: &str) -> usize {
         self.world.network.seen("GET", origin).len() + self.world.network.seen("POST", origin).len()
     }
 }
 
 /// The same server, which says of its metadata what most say of them: not how long they may be used.
-pub fn silent_about_caching(mut server: impl Server + 'static) -> impl Server + 'static {
+pub(crate) fn silent_about_caching(mut server: impl Server + 'static) -> impl Server + 'static {
     move |request: &Request, now| {
         let mut response = server.handle(request, now);
         if request.url.contains("/.well-known/") {
@@ -173,33 +205,33 @@ pub fn silent_about_caching(mut server: impl Server + 'static) -> impl Server + 
     }
 }
 
-pub fn keyring() -> Keyring {
+pub(crate) fn keyring() -> Keyring {
     let bytes = |seed: u8| std::array::from_fn(|at| (at as u8).wrapping_mul(7).wrapping_add(seed));
     Keyring::new(SealingKey::new(1, bytes(1)), bytes(2)).unwrap()
 }
 
-pub fn caller(user: &str) -> Caller {
+pub(crate) fn caller(user: &str) -> Caller {
     Caller::new("acme", Principal::user(user).unwrap()).unwrap()
 }
 
-pub fn name(id: &str) -> ConnectorId {
+pub(crate) fn name(id: &str) -> ConnectorId {
     ConnectorId::new(id).unwrap()
 }
 
-pub fn origin(url: &str) -> String {
+pub(crate) fn origin(url: &str) -> String {
     url::Url::parse(url).unwrap().origin().ascii_serialization()
 }
 
 /// What the browser sends back of a `Set-Cookie` value.
-pub fn cookie_pair(set_cookie: &Secret) -> Secret {
+pub(crate) fn cookie_pair(set_cookie: &Secret) -> Secret {
     Secret::new(set_cookie.expose().split(';').next().unwrap())
 }
 
 /// The parameters of an authorization URL; it panics at a repeated one.
-pub fn parameters(url: &str) -> Parameters {
+pub(crate) fn parameters(url: &str) -> Parameters {
     Parameters::parse(url.split_once('?').unwrap().1.as_bytes()).unwrap()
 }
 
-pub fn process() -> FlowBinding {
+pub(crate) fn process() -> FlowBinding {
     FlowBinding::Process { redirect_uri: LOOPBACK.to_owned() }
 }
