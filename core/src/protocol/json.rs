@@ -1,8 +1,8 @@
 //! The JSON of a peer, read strictly: one object, one reading, nothing behind it (RFC 8259).
 //!
 //! Wire structs derive `Deserialize`, which refuses a repeated known member and ignores unknown ones; maps would keep
-//! the last of several, so no wire form is read into one. `Option<Vec<String>>` and `Option<bool>` already read `null`
-//! as absent; the functions here are for the members that need more, named in `#[serde(default, deserialize_with)]`.
+//! the last of several, so no wire form is read into one. `Option<Vec<String>>` already reads `null` as absent; the
+//! functions here are for the members that need more, named in `#[serde(default, deserialize_with = "…")]`.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -35,6 +35,16 @@ pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Invalid>
 /// An optional text, where `null` and `""` mean that it is absent.
 pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+/// A list of texts, where `null` means that it is empty.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A statement that is false unless made; `null` does not make it.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<bool>::deserialize(deserializer)?.unwrap_or(false))
 }
 
 /// Seconds such as `expires_in`: an integer, or a string of one. Negative is 0, more than `u64::MAX` is `u64::MAX`,
@@ -101,7 +111,8 @@ mod tests {
         #[serde(default, deserialize_with = "optional_seconds")]
         expires_in: Option<u64>,
         list: Option<Vec<String>>,
-        flag: Option<bool>,
+        #[serde(default, deserialize_with = "flag")]
+        flag: bool,
     }
 
     fn read(text: &str) -> Result<Message, Invalid> {
@@ -165,7 +176,8 @@ mod tests {
 
     #[test]
     fn lists_hold_text_only_and_flags_are_booleans() {
-        assert_eq!(read(r#"{"list":["a"],"flag":true}"#).unwrap().list.unwrap(), ["a"]);
+        let message = read(r#"{"list":["a"],"flag":true}"#).unwrap();
+        assert_eq!((message.list, message.flag), (Some(vec!["a".to_owned()]), true));
         for text in [r#"{"list":["a",1]}"#, r#"{"list":"a"}"#, r#"{"list":[null]}"#, r#"{"flag":"true"}"#] {
             assert!(read(text).is_err(), "{text}");
         }

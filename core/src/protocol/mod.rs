@@ -3,9 +3,13 @@
 pub mod client_auth;
 pub mod client_metadata;
 pub mod id_token;
+pub mod issuer_metadata;
 pub mod json;
+pub mod resource;
+pub mod resource_metadata;
 pub mod scopes;
 pub mod url;
+pub mod www_authenticate;
 
 /// Why a message of a peer is not acceptable: static text of ours, never the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Invalid;
 
@@ -39,6 +39,11 @@ impl Scopes {
             }
         }
         Ok(Self(scopes))
+    }
+
+    /// The acceptable ones of these tokens, up to [`SCOPES_MAX`]: for lists that only advertise.
+    pub fn acceptable(tokens: impl IntoIterator<Item = String>) -> Self {
+        Self(tokens.into_iter().filter(|token| check_token(token).is_ok()).take(SCOPES_MAX).collect())
     }
 
     /// The scopes of both; refused if they are more than [`SCOPES_MAX`].
@@ -100,6 +105,11 @@ impl Serialize for Scopes {
     }
 }
 
+/// An optional list that only advertises scopes, read as by [`Scopes::acceptable`]; `null` is absent.
+pub fn optional_advertised<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Scopes>, D::Error> {
+    Ok(Option::<Vec<String>>::deserialize(deserializer)?.map(Scopes::acceptable))
+}
+
 fn check_token(token: &str) -> Result<(), Invalid> {
     if token.is_empty() || token.len() > SCOPE_MAX_BYTES {
         return Err(Invalid("an oauth scope is empty or too long"));
@@ -158,6 +168,14 @@ mod tests {
         assert!(!scopes("a").contains_all(&scopes("a b")));
         assert_eq!(scopes("a b c").missing_from(&scopes("b")), scopes("a c"));
         assert!(scopes("a b").contains("a") && !scopes("ab").contains("a"));
+    }
+
+    #[test]
+    fn an_advertised_list_loses_what_is_not_a_scope() {
+        let advertised = ["b", "a b", "", "a"].map(String::from);
+        assert_eq!(Scopes::acceptable(advertised), scopes("a b"));
+        let many = Scopes::acceptable((0..=SCOPES_MAX).map(|number| format!("s{number}")));
+        assert_eq!(many.iter().count(), SCOPES_MAX);
     }
 
     #[test]

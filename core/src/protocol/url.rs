@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Host, Position, Url};
 
 use super::Invalid;
@@ -85,6 +85,24 @@ impl HttpUrl {
     /// The path: it begins with `/` and holds no dot segments.
     pub fn path(&self) -> &str {
         self.url.path()
+    }
+
+    /// The path as received, empty if there is none.
+    pub fn received_path(&self) -> &str {
+        let after_scheme = self.received.split_once("://").map_or("", |(_, rest)| rest);
+        let before_query = after_scheme.split('?').next().unwrap_or_default();
+        before_query.find('/').and_then(|start| before_query.get(start..)).unwrap_or_default()
+    }
+
+    /// Whether the received path holds what servers resolve in different ways: `.` and `..` segments, slashes and
+    /// backslashes within a segment, encoded once or more often.
+    pub fn has_ambiguous_path(&self) -> bool {
+        self.received_path().split('/').any(|segment| {
+            let decoded: Vec<u8> = percent_decode_str(segment).collect();
+            // COMPAT: servlet containers cut a segment at its semicolon before they resolve dots.
+            let name = decoded.split(|byte| *byte == b';').next().unwrap_or_default();
+            matches!(name, b"." | b"..") || decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'%'))
+        })
     }
 
     /// The query without its question mark.
@@ -355,6 +373,36 @@ mod tests {
             assert_eq!(https(text).unwrap().with_query_pairs(&pairs), format!("{before}{added}"));
         }
         assert_eq!(https("https://h/a?x=1").unwrap().with_query_pairs(&[]), "https://h/a?x=1");
+    }
+
+    #[test]
+    fn a_path_that_servers_resolve_differently_is_noticed() {
+        // atk:AUD-02, atk:AUD-06
+        for path in [
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/.%2E",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5Cb",
+            "/a/..;/b",
+            "/a/..%3bx/b",
+            "/a/%252e%252e/b",
+            "/a%252fb",
+            "/a/..?x",
+        ] {
+            assert!(https(&format!("https://h{path}")).unwrap().has_ambiguous_path(), "{path}");
+        }
+        for path in
+            ["", "/", "/a/b/", "/a//b", "/a.b", "/...", "/.well-known/x", "/%41", "/a?x=../b", "?/../x"]
+        {
+            assert!(!https(&format!("https://h{path}")).unwrap().has_ambiguous_path(), "{path}");
+        }
+        assert_eq!(https("https://H/A/../b?c/d").unwrap().received_path(), "/A/../b");
+        assert_eq!(https("https://h?c/d").unwrap().received_path(), "");
     }
 
     #[test]
