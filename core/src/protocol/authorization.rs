@@ -42,7 +42,7 @@ impl AuthorizationRequest<'_> {
     pub fn url(&self) -> Result<String, Invalid> {
         let scope = self.scopes.to_string();
         let prompt = self.prompt();
-        let mut pairs = Vec::with_capacity(OWN_PARAMETERS + self.extra.len());
+        let mut pairs = Vec::with_capacity(OWN_PARAMETERS.saturating_add(self.extra.len()));
         // AZQ-01, AZQ-02, AZQ-03
         pairs.extend([
             ("response_type", "code"),

@@ -143,7 +143,8 @@ fn basic(client_id: &str, secret: &Secret) -> Secret {
     // INVARIANT: both buffers get their final size at once; growing would leave unwiped copies behind.
     let mut pair = Zeroizing::new(String::with_capacity(pieces().map(str::len).sum()));
     pieces().for_each(|piece| pair.push_str(piece));
-    let mut value = String::with_capacity("Basic ".len() + pair.len().div_ceil(3) * 4);
+    let mut value =
+        String::with_capacity(pair.len().div_ceil(3).saturating_mul(4).saturating_add("Basic ".len()));
     value.push_str("Basic ");
     BASE64_STANDARD.encode_string(pair.as_bytes(), &mut value);
     Secret::new(value)

@@ -8,6 +8,8 @@ mod record;
 pub(crate) mod records;
 mod sealed_text;
 
-pub use key::{InvalidKey, Key, Kind};
+pub use key::{InvalidKey, KEY_MAX_BYTES, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
+#[cfg(test)]
+pub(crate) use record::Record;
 pub(crate) use record::{Stored, as_seen, delete, keep, lookup_hash, put_index};

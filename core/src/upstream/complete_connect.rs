@@ -511,7 +511,10 @@ fn judge(answer: Result<HttpResponse, HttpFault>) -> Result<TokenResponse, (End,
 
 fn connected(flow: &Flow, connection: &Connection) -> Result<Connected, Failure> {
     let awaiting = connection.awaiting.as_deref();
-    let grant = awaiting.or(connection.grant.as_deref()).ok_or(Code::Internal)?;
+    let (grant, account) = match awaiting {
+        Some(held) => (&held.grant, &held.account),
+        None => (connection.grant.as_deref().ok_or(Code::Internal)?, &connection.account),
+    };
     Ok(Connected {
         connector: flow.connector.clone(),
         owner: flow.owner.clone(),
@@ -519,7 +522,7 @@ fn connected(flow: &Flow, connection: &Connection) -> Result<Connected, Failure>
         generation: connection.generation,
         scopes: grant.scopes.clone(),
         missing: grant.scopes.missing_from(&flow.scopes),
-        account: connection.account.as_ref().and_then(|account| account.label.clone()),
+        account: account.as_ref().and_then(|account| account.label.clone()),
         awaits_confirmation: awaiting.is_some(),
         warnings: warnings(grant),
         return_to: flow.return_to.clone(),

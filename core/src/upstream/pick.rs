@@ -168,7 +168,7 @@ impl Pick {
         let mut candidates = Vec::new();
         for (scope, owner) in wanted {
             let at = owners.iter().position(|have| *have == owner);
-            let raw = at.and_then(|at| found.get(at + 1)).and_then(Option::as_ref);
+            let raw = at.and_then(|at| found.get(at.saturating_add(1))).and_then(Option::as_ref);
             let key = Key::connection(&tenant, &owner, &self.ask.subject);
             seen.push((key.clone(), raw.map(|raw| raw.version)));
             // One damaged row fails the call that would use it, not that of an owner who stands before it in the list.
@@ -288,7 +288,8 @@ impl Pick {
                     Some(policy) => policy::owners(&ask.caller, policy),
                     None => policy::owners(&ask.caller, &connector.record.connector),
                 };
-                let next = Self { ask, rounds: rounds + 1, state: State::AwaitRecords(Vec::new()) };
+                let next =
+                    Self { ask, rounds: rounds.saturating_add(1), state: State::AwaitRecords(Vec::new()) };
                 return next.read(owners.into_iter().map(|(_, owner)| owner).collect());
             }
             Refreshed::Usable(_) | Refreshed::Reauth(_) | Refreshed::Gone => {

@@ -2,12 +2,12 @@
 
 use crate::limits::Limits;
 use crate::moment::UnixMillis;
-use crate::operation::OperationId;
+use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
-use crate::store::Key;
 use crate::store::records::{Condemned, Connection, ConnectorRecord, Grant, Parked};
+use crate::store::{Key, put_index};
 
 /// Owner × connector in a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,18 @@ impl Place {
 
     pub(crate) fn due(&self, at: UnixMillis) -> Key {
         Key::due(&self.tenant, at, &self.owner, &self.connector)
+    }
+
+    /// Brings the connection before a sweep from this time on.
+    pub(crate) fn sweep_at(&self, at: UnixMillis) -> Write {
+        put_index(Key::expiry(&self.tenant, at, &self.key()), None)
+    }
+
+    /// Stands in every commit that parks tokens: should the operation that is about to revoke them not come to its end, a sweep does.
+    pub(crate) fn sweep_entry(&self, cx: &Context<'_>, connection: &Connection) -> Option<Write> {
+        // Later than the operation's own attempt, which takes an exchange and its commits.
+        let at = cx.now().plus(cx.engine.limits().lease_ms);
+        (!connection.outbox.is_empty()).then(|| self.sweep_at(at))
     }
 }
 
@@ -66,7 +78,13 @@ impl Connection {
 
     /// Takes the grant away and moves its tokens to the outbox; notes a doubt if an answer may still be under way.
     pub(crate) fn retire_grant(&mut self) {
-        for grant in self.grant.take().into_iter().chain(self.awaiting.take()) {
+        for grant in self
+            .grant
+            .take()
+            .map(|grant| *grant)
+            .into_iter()
+            .chain(self.awaiting.take().map(|held| held.grant))
+        {
             self.doubt |= grant.sends > 0;
             self.park(grant.parked());
         }

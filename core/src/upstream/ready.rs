@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::connector::Target;
 use crate::error::{Code, Failure};
 use crate::moment::{Moment, UnixMillis};
-use crate::operation::{Header, Method, OperationId, Version};
+use crate::operation::{Method, OperationId, Version};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::resource;
 use crate::protocol::scopes::Scopes;
@@ -77,33 +77,51 @@ pub enum Warning {
 }
 
 impl Ready {
-    /// The headers for one request.
-    ///
-    /// `moment` and `method` are there for proofs bound to a key, which differ for every request.
+    /// The headers for one request: names and values, borrowed.
     ///
     /// # Errors
     /// `config.url_not_covered`: the URL is outside the connector's own server URL, or outside the grant's audience
     /// (same origin, path equal or below), or not acceptable at all.
-    pub fn headers(&self, moment: &Moment, method: Method, url: &str) -> Result<Vec<Header>, Failure> {
-        // Bearer values do not depend on either; the arguments are the contract of every resolution.
+    pub fn headers(
+        &self,
+        moment: &Moment,
+        method: Method,
+        url: &str,
+    ) -> Result<impl Iterator<Item = (&str, &Secret)>, Failure> {
+        // Bearer values depend on neither; a proof bound to a key, which differs for every request, does.
         let _ = (moment, method);
+        // USE-03, atk:AUD-06
+        if !self.covers(url)? {
+            return Err(Failure::new(Code::UrlNotCovered));
+        }
+        Ok(self.injected_headers())
+    }
+
+    /// The headers for a request to the connector's own URL; empty for an account, which has none.
+    pub fn own_headers(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        let any = self.server_url.is_some();
+        self.injected_headers().filter(move |_| any)
+    }
+
+    fn covers(&self, url: &str) -> Result<bool, Failure> {
+        let Some(server) = &self.server_url else { return Ok(false) };
+        // The connector's own URL is the one mostly asked for; `into_ready` has seen that the audience covers it.
+        if server.received() == url {
+            return Ok(true);
+        }
         let plain = if self.loopback_http { PlainHttp::Loopback } else { PlainHttp::Never };
         let url = HttpUrl::parse(url, plain)
             .map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
-        // USE-03, atk:AUD-06
-        let covered = |bound: &HttpUrl| resource::covers(bound, &url);
-        if !self.server_url.as_ref().is_some_and(covered) || !self.audience.as_ref().is_none_or(covered) {
-            return Err(Failure::new(Code::UrlNotCovered));
-        }
-        // USE-01, USE-02: in the header, once, and nowhere else.
-        Ok(self
-            .injected
-            .iter()
-            .filter_map(|injected| match &injected.target {
-                Target::Header(name) => Some(Header { name: name.clone(), value: injected.value.clone() }),
-                Target::Env(_) => None,
-            })
-            .collect())
+        let in_audience = self.audience.as_ref().is_none_or(|audience| resource::covers(audience, &url));
+        Ok(in_audience && resource::covers(server, &url))
+    }
+
+    /// USE-01, USE-02: in the header, once, and nowhere else.
+    fn injected_headers(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.injected.iter().filter_map(|injected| match &injected.target {
+            Target::Header(name) => Some((name.as_str(), &injected.value)),
+            Target::Env(_) => None,
+        })
     }
 
     /// The environment variables for one process.

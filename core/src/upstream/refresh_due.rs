@@ -179,9 +179,13 @@ impl RefreshingDue {
             Progress::Perform(refresh, effect) => {
                 return Progress::Perform(Self(State::Refreshing(run, Box::new(refresh))), effect);
             }
-            Progress::Done(Ok(Refreshed::Usable(_))) => run.done.usable += 1,
-            Progress::Done(Ok(Refreshed::Reauth(_) | Refreshed::Gone)) => run.done.ended += 1,
-            Progress::Done(Ok(Refreshed::Transient { .. })) => run.done.postponed += 1,
+            Progress::Done(Ok(Refreshed::Usable(_))) => run.done.usable = run.done.usable.saturating_add(1),
+            Progress::Done(Ok(Refreshed::Reauth(_) | Refreshed::Gone)) => {
+                run.done.ended = run.done.ended.saturating_add(1)
+            }
+            Progress::Done(Ok(Refreshed::Transient { .. })) => {
+                run.done.postponed = run.done.postponed.saturating_add(1)
+            }
             Progress::Done(Err(failure)) => return Progress::fail(failure),
         }
         Self::next(run)

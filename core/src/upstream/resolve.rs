@@ -16,6 +16,7 @@ use crate::event::What;
 use crate::moment::UnixMillis;
 use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Version, Versioned, machine};
 use crate::principal::{Caller, ConnectorId, Principal};
+use crate::protocol::resource;
 use crate::protocol::scopes::Scopes;
 use crate::protocol::url::{HttpUrl, PlainHttp};
 use crate::secret::Secret;
@@ -162,7 +163,7 @@ impl Resolving {
                 let Resolve { caller, connector, .. } = *arguments;
                 match Gathered::begin(caller, connector, picked) {
                     Ok(gathered) => Self::gather(cx, gathered),
-                    Err(found) => Self::found(cx, found),
+                    Err(found) => Self::found(cx, *found),
                 }
             }
         }
@@ -290,11 +291,11 @@ impl Gathered {
         caller: Caller,
         connector_id: ConnectorId,
         picked: Picked,
-    ) -> Result<Box<Self>, Found> {
+    ) -> Result<Box<Self>, Box<Found>> {
         let own = match picked.found {
             Found::Use(used) => Some(used),
             Found::NotNeeded => None,
-            other => return Err(other),
+            other => return Err(Box::new(other)),
         };
         let renewable = !picked.seen.is_empty();
         Ok(Box::new(Self {
@@ -396,12 +397,20 @@ impl Gathered {
             generation: self.own.as_ref().map_or(0, |own| own.connection.generation),
         };
         let warnings = grant.map(warnings).unwrap_or_default();
+        let server_url = self.connector.server_url().map(parse).transpose()?;
+        let audience = grant.map(|grant| parse(&grant.terms.audience)).transpose()?;
+        // The connector's URL may have been changed since the grant was made: its token stays where it belongs.
+        if let (Some(server), Some(audience)) = (&server_url, &audience)
+            && !resource::covers(audience, server)
+        {
+            return Err(Failure::new(Code::UrlNotCovered).because("the connector's URL has changed"));
+        }
         Ok(Ready {
             tenant: caller.tenant.clone(),
             injected,
             attribution,
-            server_url: self.connector.server_url().map(parse).transpose()?,
-            audience: grant.map(|grant| parse(&grant.terms.audience)).transpose()?,
+            server_url,
+            audience,
             loopback_http: plain == PlainHttp::Loopback,
             expires_at: grant.and_then(|grant| grant.expires_at),
             due_at: grant

@@ -62,41 +62,41 @@ pub(crate) struct Transaction<D: Decide> {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 enum State<T> {
     /// With the result of a commit of ours whose fate is unknown, and the key that tells.
-    AwaitRecords(Option<(Key, T)>),
-    AwaitCommit {
+    Reading(Option<(Key, T)>),
+    Committing {
         witness: Option<Key>,
         value: T,
         uncertain: bool,
     },
-    AwaitPause(Option<(Key, T)>),
+    Pausing(Option<(Key, T)>),
 }
 
 impl<D: Decide> Transaction<D> {
     /// Begins by reading.
     pub(crate) fn begin(cx: &mut Context<'_>, decide: D) -> Progress<Self, D::Output> {
         let id = OperationId(cx.moment.entropy.id("transaction/id"));
-        Self { decide, id, tries: 0, state: State::AwaitRecords(None) }.read(None)
+        Self { decide, id, tries: 0, state: State::Reading(None) }.read(None)
     }
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, D::Output> {
-        let state = std::mem::replace(&mut self.state, State::AwaitRecords(None));
+        let state = std::mem::replace(&mut self.state, State::Reading(None));
         match (state, answer) {
-            (State::AwaitRecords(unsure), Answer::Read(Some(found))) => self.follow(cx, unsure, &found),
-            (State::AwaitRecords(unsure), Answer::Read(None)) => self.pause(cx, unsure),
-            (State::AwaitPause(unsure), Answer::Woke { .. }) => self.read(unsure),
-            (State::AwaitCommit { value, .. }, Answer::Commit(CommitReply::Committed)) => {
+            (State::Reading(unsure), Answer::Read(Some(found))) => self.follow(cx, unsure, &found),
+            (State::Reading(unsure), Answer::Read(None)) => self.pause(cx, unsure),
+            (State::Pausing(unsure), Answer::Woke { .. }) => self.read(unsure),
+            (State::Committing { value, .. }, Answer::Commit(CommitReply::Committed)) => {
                 Progress::done(value)
             }
-            (State::AwaitCommit { witness, value, uncertain }, Answer::Commit(CommitReply::Conflict)) => {
+            (State::Committing { witness, value, uncertain }, Answer::Commit(CommitReply::Conflict)) => {
                 // After an unknown commit the conflict may be our own, landed late.
                 let unsure = witness.filter(|_| uncertain).map(|key| (key, value));
                 self.again(unsure)
             }
-            (State::AwaitCommit { witness, value, .. }, Answer::Commit(CommitReply::Unknown)) => {
+            (State::Committing { witness, value, .. }, Answer::Commit(CommitReply::Unknown)) => {
                 let unsure = witness.map(|key| (key, value));
                 self.again(unsure)
             }
-            (State::AwaitCommit { witness, value, uncertain }, Answer::Commit(CommitReply::Unavailable)) => {
+            (State::Committing { witness, value, uncertain }, Answer::Commit(CommitReply::Unavailable)) => {
                 let unsure = witness.filter(|_| uncertain).map(|key| (key, value));
                 self.pause(cx, unsure)
             }
@@ -109,7 +109,7 @@ impl<D: Decide> Transaction<D> {
         if let Some((witness, _)) = &unsure {
             keys.push(witness.clone());
         }
-        self.state = State::AwaitRecords(unsure);
+        self.state = State::Reading(unsure);
         Progress::Perform(self, Effect::Read { keys })
     }
 
@@ -130,7 +130,7 @@ impl<D: Decide> Transaction<D> {
         let limits = cx.engine.limits();
         let for_ms = limits.poll_ms.saturating_mul(1 << self.tries.min(10)).min(limits.poll_max_ms);
         self.tries = self.tries.saturating_add(1);
-        self.state = State::AwaitPause(unsure);
+        self.state = State::Pausing(unsure);
         Progress::Perform(self, Effect::Sleep { for_ms, watch: None })
     }
 
@@ -154,7 +154,7 @@ impl<D: Decide> Transaction<D> {
             Decision::Done(result) => Progress::Done(result),
             Decision::Commit(writes, value) => {
                 let witness = writes.first().map(|write| write.key.clone());
-                self.state = State::AwaitCommit { witness, value, uncertain };
+                self.state = State::Committing { witness, value, uncertain };
                 Progress::Perform(self, Effect::Commit { writes })
             }
         }

@@ -5,11 +5,10 @@ use super::super::refresh::save::{expiry, schedule};
 use super::super::{Decide, Decision};
 use super::Redeeming;
 use crate::error::Code;
-use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Versioned};
 use crate::protocol::id_token::{self, Account};
 use crate::protocol::token::TokenResponse;
-use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, Grant};
+use crate::store::records::{Awaiting, Connection, ConnectorRecord, Flow, FlowStatus, Grant};
 use crate::store::{Key, as_seen, keep};
 
 /// Puts the tokens of a new consent in place.
@@ -76,9 +75,14 @@ impl Install {
         let mut grant = self.grant.clone();
         if self.is_another_account(connection) {
             if let Some(earlier) = connection.awaiting.take() {
-                connection.park(earlier.parked());
+                connection.park(earlier.grant.parked());
             }
-            connection.awaiting = Some(Box::new(grant));
+            connection.awaiting = Some(Box::new(Awaiting {
+                grant,
+                account: self.account.clone(),
+                requested: self.flow.scopes.clone(),
+                by: self.flow.principal.clone(),
+            }));
             return;
         }
         connection.retire_grant();
@@ -90,6 +94,7 @@ impl Install {
         connection.connected_at = Some(cx.now());
         connection.requested.clone_from(&self.flow.scopes);
         connection.last_failure = None;
+        connection.purged_until = None;
     }
 }
 

@@ -96,20 +96,22 @@ pub(crate) fn expiry(cx: &Context<'_>, obtained_at: UnixMillis, seconds: Option<
     seconds.map(|seconds| obtained_at.plus(seconds.saturating_mul(1000).min(max)))
 }
 
-/// Moves a connection's `due` entry to where its grant now wants it.
+/// The index entries of a connection as it is to be: `due` where its grant now wants it, and one that brings it before the
+/// sweep while tokens are parked in it.
 pub(crate) fn schedule(cx: &Context<'_>, place: &Place, connection: &mut Connection) -> Vec<Write> {
+    let parked = place.sweep_entry(cx, connection);
     let due = connection
         .grant
         .as_ref()
         .filter(|grant| grant.refresh_token.is_some() && grant.condemned.is_none())
         .and_then(|grant| grant.due_at(connection.id, cx.engine.limits()));
     if due.map(UnixMillis::minute) == connection.due.map(UnixMillis::minute) {
-        return Vec::new();
+        return parked.into_iter().collect();
     }
     let old = connection.due.map(|at| delete(place.due(at), Precondition::Any));
     let new = due.map(|at| put_index(place.due(at), None));
     connection.due = due;
-    old.into_iter().chain(new).collect()
+    parked.into_iter().chain(old).chain(new).collect()
 }
 
 impl Decide for Save {
@@ -141,7 +143,9 @@ impl Decide for Save {
                 connection.generation = self.leased.generation;
                 connection.park(self.renewed(cx).parked());
                 let write = cx.put(&key, Precondition::Absent, &connection, id, None);
-                return Decision::Commit(vec![write], Saved::Parked(Box::new(connection)));
+                let entry = self.place.sweep_entry(cx, &connection);
+                let writes = std::iter::once(write).chain(entry).collect();
+                return Decision::Commit(writes, Saved::Parked(Box::new(connection)));
             }
             Err(failure) => return Decision::fail(failure),
         };
@@ -153,7 +157,9 @@ impl Decide for Save {
             // P19: nobody will use these; they must not live on unnoticed.
             connection.park(self.renewed(cx).parked());
             let write = cx.put(&key, precondition, &*connection, id, None);
-            return Decision::Commit(vec![write], Saved::Parked(connection));
+            let entry = self.place.sweep_entry(cx, &connection);
+            let writes = std::iter::once(write).chain(entry).collect();
+            return Decision::Commit(writes, Saved::Parked(connection));
         }
         if connection.generation != self.leased.generation {
             return Decision::done(Saved::Adopted(connection));

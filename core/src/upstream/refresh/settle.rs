@@ -98,7 +98,7 @@ impl Settle {
     fn until(&self, cx: &Context<'_>, pause: Pause, failures: u8) -> Option<UnixMillis> {
         let limits = cx.engine.limits();
         let growing = limits.backoff_ms.saturating_mul(1 << failures.min(16)).min(limits.backoff_max_ms);
-        let jitter = cx.moment.entropy.below("refresh/jitter", growing / 10 + 1);
+        let jitter = cx.moment.entropy.below("refresh/jitter", (growing / 10).saturating_add(1));
         let own = cx.now().plus(growing).plus(jitter);
         match pause {
             Pause::None => None,

@@ -1,0 +1,4 @@
+//! Per-user OAuth to MCP servers: the Grantway engine with transport and stores.
+#![deny(unsafe_code)]
+
+pub mod store;
