@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
-import tools  # noqa: E402
+import packages  # noqa: E402
 
 RESULTS = ROOT / "target" / "conformance"
 EXPECTED = HERE / "expected.json"
@@ -38,12 +38,12 @@ def main() -> None:
     arguments = parse()
     expected = json.loads(EXPECTED.read_text())
     if len(expected) != SCENARIOS:
-        tools.fail(f"expected.json has {len(expected)} scenarios, not {SCENARIOS}")
+        packages.fail(f"expected.json has {len(expected)} scenarios, not {SCENARIOS}")
     if arguments.list:
         for entry in expected:
             print(entry["version"], entry["scenario"])
         return
-    suite = [str(tools.npm(HERE)), str(HERE / "node_modules/@modelcontextprotocol/conformance/dist/index.js")]
+    suite = [str(packages.npm(HERE)), str(HERE / "node_modules/@modelcontextprotocol/conformance/dist/index.js")]
     check_complete(suite, expected)
     chosen = [
         entry
@@ -52,7 +52,7 @@ def main() -> None:
         if arguments.version in (None, entry["version"])
     ]
     if not chosen:
-        tools.fail("there is no such scenario; see --list")
+        packages.fail("there is no such scenario; see --list")
     client = arguments.client or build_client()
     shutil.rmtree(RESULTS, ignore_errors=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
@@ -84,14 +84,14 @@ def check_complete(suite: list[str], expected: list[dict]) -> None:
         scored = set(re.findall(r"^  - (auth/\S+)", scored, re.MULTILINE))
         ours = {entry["scenario"] for entry in expected if entry["version"] == version}
         if scored != ours:
-            tools.fail(f"expected.json and the suite differ at {version}: {sorted(scored ^ ours)}")
+            packages.fail(f"expected.json and the suite differ at {version}: {sorted(scored ^ ours)}")
 
 
 def build_client() -> str:
     command = ["cargo", "build", "--package", "grantway-conformance-client", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode:
-        tools.fail("the client does not build")
+        packages.fail("the client does not build")
     messages = (json.loads(line) for line in built.stdout.splitlines() if line.startswith("{"))
     program = next(m["executable"] for m in messages if m.get("executable") and "client" in m["target"]["name"])
     # The suite splits the command at blanks; a relative path has none.

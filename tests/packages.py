@@ -1,7 +1,7 @@
 """Brings what a test needs and the repository does not hold: npm packages beside their lock file, Python packages in a venv.
 
-    python3 tests/tools.py npm DIRECTORY            prints the path of a Node that can run its packages
-    python3 tests/tools.py pip REQUIREMENTS VENV    prints the path of the venv's Python
+    python3 tests/packages.py npm DIRECTORY            prints the path of a Node that can run its packages
+    python3 tests/packages.py pip REQUIREMENTS VENV    prints the path of the venv's Python
 
 Nothing is fetched twice. What cannot be had ends the program with a sentence that says what to do; nothing is skipped.
 """
