@@ -26,7 +26,8 @@ pub struct EngineConfig {
     pub base_url: Option<String>,
     /// Shown to people when the client registers itself.
     pub client_name: String,
-    /// The URL of our client id metadata document (`https`). `None`: no CIMD.
+    /// The URL of our client id metadata document (`https`), which must list `{base_url}/callback`; without a base URL,
+    /// `/callback` on `http://127.0.0.1`, `http://[::1]` and `http://localhost`, where any port goes. `None`: no CIMD.
     pub client_metadata_url: Option<String>,
     /// Development: plain `http` on loopback hosts is acceptable.
     pub danger_loopback_http: bool,

@@ -32,6 +32,8 @@ pub struct Event {
 pub enum What {
     /// A reconnect arrived as another account and waits for the owner.
     AccountChanged,
+    /// The owner has sent another account back that a reconnect had brought.
+    AccountRefused,
     /// A person is needed.
     ChallengeIssued {
         /// The challenge's reason.

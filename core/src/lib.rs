@@ -3,8 +3,22 @@
 //! Everything the engine does is an [`operation`]: a value that asks for one effect at a time (an HTTP exchange, a
 //! read or a commit of records, a sleep) and is stepped with the reply. Time and randomness are arguments.
 #![forbid(unsafe_code)]
+// atk:IMP-09: nothing that a peer, a store or a host hands in can make the engine panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod address;
+pub mod challenge;
 pub mod connector;
 pub mod engine;
 pub mod error;
@@ -12,7 +26,9 @@ pub mod event;
 pub mod limits;
 pub mod moment;
 pub mod operation;
+pub(crate) mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod secret;
 pub mod store;
+pub mod upstream;

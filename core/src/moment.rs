@@ -93,17 +93,13 @@ impl Entropy {
     /// 128 bits for one purpose, for identifiers that are unique but not secret.
     pub(crate) fn id(&self, label: &str) -> [u8; 16] {
         let bytes = self.bytes(label);
-        let mut id = [0u8; 16];
-        id.copy_from_slice(&bytes[..16]);
-        id
+        std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default())
     }
 
     /// A number below `bound` (0 for a bound of 0), for jitter only: the modulo bias does not matter there.
     pub(crate) fn below(&self, label: &str, bound: u64) -> u64 {
-        let bytes = self.id(label);
-        let mut number = [0u8; 8];
-        number.copy_from_slice(&bytes[..8]);
-        u64::from_be_bytes(number).checked_rem(bound).unwrap_or(0)
+        let number = u128::from_be_bytes(self.id(label));
+        number.checked_rem(u128::from(bound)).and_then(|rest| u64::try_from(rest).ok()).unwrap_or(0)
     }
 }
 

@@ -103,6 +103,10 @@ impl Principal {
         Ok(Self { kind, id: PrincipalId::new(id)? })
     }
 
+    pub(crate) fn of(kind: PrincipalKind, id: PrincipalId) -> Self {
+        Self { kind, id }
+    }
+
     /// A person the host has signed in.
     pub fn user(id: impl Into<String>) -> Result<Self, ConfigError> {
         Self::new(PrincipalKind::User, id)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use grantway::store::{OpenError, Sqlite, Store};
+use grantway::store::{OpenError, Sqlite, Store, contract};
 use grantway_core::operation::{Action, CommitReply, Precondition, ReadReply, ScanReply, Write};
 use grantway_core::store::Key;
 use rusqlite::Connection;
@@ -35,13 +35,14 @@ async fn is_there(store: &impl Store, tail: &str) -> bool {
     }
 }
 
+// S20
 #[tokio::test]
-async fn records_are_there_after_reopening() {
+async fn a_schema_is_created_used_and_refused() {
     let (_directory, path) = file();
-    let store = Sqlite::open(&path).unwrap();
-    assert_eq!(store.commit(vec![put("a", None)]).await, CommitReply::Committed);
-    drop(store);
-    assert!(is_there(&Sqlite::open(&path).unwrap(), "a").await);
+    let make_newer = async || {
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    };
+    contract::a_schema_is_created_used_and_refused(async || Sqlite::open(&path), make_newer).await;
 }
 
 #[cfg(unix)]

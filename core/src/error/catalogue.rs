@@ -133,6 +133,9 @@ catalogue! {
         "ask a manager of the team or an administrator of the tenant";
     PrincipalMismatch = "user.principal_mismatch", User, AfterAction, "draft-ietf-oauth-security-topics-update",
         "somebody else began this flow", "sign in as the person who began it, or connect again";
+    ReturnToRefused = "user.return_to_refused", User, Never, "RFC 9700 §4.11",
+        "the page to return to is not one of the host's own",
+        "pass a path of the host's own site, beginning with one slash";
     ScopeDenied = "user.scope_denied", User, Later, "MCP 2026-07-28 step-up authorization",
         "the server keeps asking for more scopes than were granted", "ask the server's operator which scopes it needs";
     TicketUnknown = "user.ticket_unknown", User, AfterAction, "design §1",
@@ -153,6 +156,9 @@ catalogue! {
         "ask the server's operator for resource metadata at the server's own path";
     PushedAuthorizationRequired = "config.pushed_authorization_required", Config, Never, "RFC 9126 §5",
         "the issuer demands pushed authorization requests, which are not supported yet", "use another issuer or wait for support";
+    RedirectUriUnusable = "config.redirect_uri_unusable", Config, Never, "RFC 8252 §7.3",
+        "the flow has no redirect URI that can be used",
+        "configure `base_url`, or listen on `127.0.0.1` and pass that URL";
     RegistrationNeeded = "config.registration_needed", Config, Never, "MCP 2026-07-28 client registration",
         "the issuer offers no registration that this client can use",
         "an administrator registers a client at the issuer and configures its id";

@@ -19,7 +19,9 @@ pub(crate) enum Answer {
     Read(Option<Vec<Option<Versioned>>>),
     /// `None`: the store is unavailable.
     Scan(Option<(Vec<(Key, Versioned)>, bool)>),
-    Woke,
+    Woke {
+        after_ms: u64,
+    },
 }
 
 /// Why there is no response to look at.
@@ -83,7 +85,7 @@ impl Pending {
             {
                 Ok(Answer::Scan(Some((entries, more))))
             }
-            (Self::Sleep, Reply::Woke) => Ok(Answer::Woke),
+            (Self::Sleep, Reply::Woke { after_ms }) => Ok(Answer::Woke { after_ms }),
             _ => Err(Misuse::UnexpectedReply { expected: self.wants() }),
         }
     }

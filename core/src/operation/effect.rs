@@ -1,5 +1,7 @@
 //! Effects: what an operation asks the host to do, one at a time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::address::AddressPolicy;
 use crate::secret::{Secret, SecretBytes};
 use crate::store::Key;
@@ -32,7 +34,7 @@ pub enum Effect {
         /// At most so many.
         limit: u32,
     },
-    /// Wait, then answer [`Reply::Woke`](super::Reply).
+    /// Wait, then answer [`Reply::Woke`](super::Reply::Woke).
     Sleep {
         /// For how long, in milliseconds.
         for_ms: u64,
@@ -142,5 +144,6 @@ pub enum Action {
 }
 
 /// A store's version of one record. It never repeats for a key, not even after deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Version(pub u64);

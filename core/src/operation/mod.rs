@@ -29,12 +29,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::moment::{Moment, UnixMillis};
+use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::upstream::Place;
 
 /// One request, from its arguments to its outcome.
 pub struct Operation<M: Machine> {
     engine: Arc<Engine>,
+    actor: Option<Principal>,
     id: OperationId,
     state: State<M>,
     events: Vec<Event>,
@@ -93,8 +96,10 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 impl<M: Machine> Operation<M> {
-    pub(crate) fn new(engine: Arc<Engine>, machine: M) -> Self {
-        Self { engine, id: OperationId([0; 16]), state: State::Fresh(machine), events: Vec::new(), steps: 0 }
+    /// An operation on behalf of `actor`; `None` for background work.
+    pub(crate) fn new(engine: Arc<Engine>, actor: Option<Principal>, machine: M) -> Self {
+        let state = State::Fresh(machine);
+        Self { engine, actor, id: OperationId([0; 16]), state, events: Vec::new(), steps: 0 }
     }
 
     /// Hands in the reply to the pending effect ([`Reply::Start`] at first) and says what comes next.
@@ -129,9 +134,16 @@ impl<M: Machine> Operation<M> {
             }
             Progress::Done(result) => Step::Done(Outcome {
                 result: result.map_err(|failure| failure.with_evidence(self.id.to_string())),
-                events: std::mem::take(&mut self.events),
+                events: self.signed_events(),
             }),
         })
+    }
+
+    /// The events so far, each with the principal that acted.
+    fn signed_events(&mut self) -> Vec<Event> {
+        let mut events = std::mem::take(&mut self.events);
+        events.iter_mut().for_each(|event| event.actor.clone_from(&self.actor));
+        events
     }
 
     /// How many steps were taken: one more than effects were asked for.
@@ -168,6 +180,7 @@ mod model {
             };
             Self {
                 engine: Arc::clone(&self.engine),
+                actor: self.actor.clone(),
                 id: self.id,
                 state,
                 events: self.events.clone(),
@@ -293,7 +306,27 @@ impl Context<'_> {
         self.moment.now
     }
 
-    pub(crate) fn emit(&mut self, event: Event) {
-        self.events.push(event);
+    /// Notes what happened to the connection at a place.
+    pub(crate) fn emit_about(&mut self, place: &Place, what: What) {
+        self.emit(&place.tenant, Some(&place.owner), Some(&place.connector), what);
+    }
+
+    /// Notes what happened.
+    pub(crate) fn emit(
+        &mut self,
+        tenant: &TenantId,
+        owner: Option<&Principal>,
+        connector: Option<&ConnectorId>,
+        what: What,
+    ) {
+        self.events.push(Event {
+            at: self.moment.now,
+            operation: self.operation,
+            tenant: tenant.clone(),
+            actor: None,
+            owner: owner.cloned(),
+            connector: connector.cloned(),
+            what,
+        });
     }
 }

@@ -21,7 +21,10 @@ pub enum Reply {
     /// To [`Effect::Scan`](super::Effect::Scan).
     Scan(ScanReply),
     /// To [`Effect::Sleep`](super::Effect::Sleep).
-    Woke,
+    Woke {
+        /// How long it was, in milliseconds of a monotonic clock. The engine counts by it how long a lease was watched.
+        after_ms: u64,
+    },
 }
 
 /// How a commit ended.

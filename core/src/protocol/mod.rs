@@ -1,13 +1,22 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
+pub mod authorization;
 pub mod client_auth;
 pub mod client_metadata;
+mod error_body;
+pub mod form;
 pub mod id_token;
 pub mod issuer_metadata;
 pub mod json;
+pub mod pkce;
+pub mod redirect_uri;
+pub mod registration;
 pub mod resource;
 pub mod resource_metadata;
+pub mod retry_after;
+pub mod revocation;
 pub mod scopes;
+pub mod token;
 pub mod url;
 pub mod www_authenticate;
 

@@ -456,7 +456,8 @@ mod tests {
              Resource_Metadata=\"https://h/2\""]);
         assert_eq!((chosen.resource_metadata, chosen.repeated_resource_metadata), (None, true));
         assert_eq!(chosen.error.as_deref(), Some("invalid_token"));
-        assert!(!select(&["Bearer resource_metadata=\"https://h/1\""]).repeated_resource_metadata);
+        let once = select(&["Bearer realm=x, error=y, resource_metadata=\"https://h/1\""]);
+        assert!(!once.repeated_resource_metadata);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Key {
         // INVARIANT: ids are checked to be at most 255 bytes, and all other parts are hashes or numbers.
         let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
         self.0.push(len);
-        self.0.extend_from_slice(&bytes[..usize::from(len)]);
+        self.0.extend(bytes.iter().take(usize::from(len)));
         self
     }
 
@@ -145,9 +145,19 @@ impl Key {
         Self::of(tenant, Kind::Registration).hashed(issuer).hashed(redirect_set)
     }
 
-    /// `subject` is an issuer, or a resource metadata URL.
-    pub(crate) fn metadata(tenant: &TenantId, subject: &str) -> Self {
-        Self::of(tenant, Kind::Metadata).hashed(subject)
+    /// The issuer that a connector's static registration was first used at.
+    pub(crate) fn static_registration(tenant: &TenantId, connector: &ConnectorId) -> Self {
+        Self::of(tenant, Kind::Registration).part(connector.as_str().as_bytes())
+    }
+
+    /// What the issuer publishes about itself, asked for under this name.
+    pub(crate) fn issuer_metadata(tenant: &TenantId, issuer: &str) -> Self {
+        Self::of(tenant, Kind::Metadata).part(b"issuer").hashed(issuer)
+    }
+
+    /// What a server publishes about itself; `url` as configured.
+    pub(crate) fn resource_metadata(tenant: &TenantId, url: &str) -> Self {
+        Self::of(tenant, Kind::Metadata).part(b"resource").hashed(url)
     }
 
     /// `hash` is that of the ticket.
@@ -209,7 +219,7 @@ impl Key {
 
     /// Takes an engine key apart: kind and parts. `None` for bytes the engine did not make.
     pub(crate) fn parts(&self) -> Option<(u8, Vec<&[u8]>)> {
-        let rest = self.0.get(1 + self.tenant()?.len()..)?;
+        let rest = self.0.get(self.tenant()?.len().saturating_add(1)..)?;
         let (kind, mut rest) = rest.split_first()?;
         let mut parts = Vec::new();
         while let Some((len, tail)) = rest.split_first() {
@@ -252,6 +262,14 @@ impl Key {
         let [_connector, owner_kind, owner_id] = parts.as_slice() else { return None };
         (kind == Kind::ByConnector as u8).then_some(())?;
         parse_owner(owner_kind, owner_id)
+    }
+
+    /// The name in a `connector` key.
+    pub(crate) fn connector_name(&self) -> Option<ConnectorId> {
+        let (kind, parts) = self.parts()?;
+        let [name] = parts.as_slice() else { return None };
+        (kind == Kind::Connector as u8).then_some(())?;
+        parse_id(name)
     }
 
     /// The connector that a `connection` key names.

@@ -105,7 +105,7 @@ impl Keyring {
     fn check(&self, keys: &[&SealingKey]) -> Result<(), KeyringError> {
         for (at, key) in keys.iter().enumerate() {
             // atk:IMP-16
-            if key.bytes.windows(2).all(|pair| pair[0] == pair[1]) {
+            if key.bytes.iter().all(|byte| Some(byte) == key.bytes.first()) {
                 return Err(KeyringError::NotRandom(key.id));
             }
             for earlier in keys.iter().take(at) {
@@ -158,15 +158,14 @@ impl Keyring {
 const ROUTING_ID: u32 = u32::MAX;
 
 fn seal_with(with: &SealingKey, entropy: &Entropy, place: &[u8], version: u8, plaintext: &[u8]) -> Vec<u8> {
-    let mut envelope = Vec::with_capacity(HEAD + NONCE + plaintext.len() + TAG);
+    let mut envelope = Vec::with_capacity(plaintext.len().saturating_add(HEAD + NONCE + TAG));
     envelope.extend_from_slice(&[FORMAT_XCHACHA20_POLY1305, version]);
     envelope.extend_from_slice(&with.id.to_be_bytes());
     let aad = [envelope.as_slice(), place].concat();
     // atk:IMP-05: the nonce depends on everything sealed.
     let digest = Sha256::new_with_prefix(&aad).chain_update(plaintext).finalize();
     let seed = entropy.bytes_for(&[b"seal/nonce", &digest]);
-    let mut nonce = [0u8; NONCE];
-    nonce.copy_from_slice(&seed[..NONCE]);
+    let nonce: [u8; NONCE] = std::array::from_fn(|at| seed.get(at).copied().unwrap_or_default());
     envelope.extend_from_slice(&nonce);
     // INVARIANT: encryption fails only beyond 256 GiB; a record is at most 256 KiB.
     let sealed = with

@@ -10,4 +10,6 @@ mod sealed_text;
 
 pub use key::{InvalidKey, KEY_MAX_BYTES, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
-pub(crate) use record::{Record, Stored, as_seen, lookup_hash};
+#[cfg(test)]
+pub(crate) use record::Record;
+pub(crate) use record::{Stored, as_seen, delete, keep, lookup_hash, put_index};

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::Key;
 use crate::error::{Code, Failure};
-use crate::operation::{Context, OperationId, Precondition, Version, Versioned};
+use crate::moment::UnixMillis;
+use crate::operation::{Action, Context, OperationId, Precondition, Version, Versioned, Write};
 
 /// A kind of record with its version. A release reads versions N and N − 1 and writes N.
 pub(crate) trait Record: Serialize + DeserializeOwned {
@@ -71,8 +72,31 @@ impl Context<'_> {
         Ok(Some(Stored { record: read.record, version: stored.version, written_by: read.by }))
     }
 
+    /// Which transaction wrote a stored value; `None` if there is none or it does not open.
+    pub(crate) fn written_by(&self, key: &Key, stored: Option<&Versioned>) -> Option<OperationId> {
+        #[derive(Deserialize)]
+        struct By {
+            by: OperationId,
+        }
+        let (_, plaintext) = self.engine.keyring().open(key, &stored?.value)?;
+        serde_json::from_slice::<By>(&plaintext).ok().map(|read| read.by)
+    }
+
+    /// A write that puts a record in place.
+    pub(crate) fn put<T: Record>(
+        &self,
+        key: &Key,
+        precondition: Precondition,
+        record: &T,
+        by: OperationId,
+        expires_at: Option<UnixMillis>,
+    ) -> Write {
+        let action = Action::Put { value: self.seal(key, record, by), expires_at: expires_at.map(|at| at.0) };
+        Write { key: key.clone(), precondition, action }
+    }
+
     /// Seals a record for its key.
-    pub(crate) fn seal<T: Record>(&self, key: &Key, record: &T, by: OperationId) -> Vec<u8> {
+    fn seal<T: Record>(&self, key: &Key, record: &T, by: OperationId) -> Vec<u8> {
         // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
         let plaintext = Zeroizing::new(serde_json::to_vec(&Writing { by, record }).unwrap_or_default());
         self.engine.keyring().seal(&self.moment.entropy, key, T::VERSION, &plaintext)
@@ -87,4 +111,20 @@ pub(crate) fn lookup_hash(kind: &str, value: &str) -> [u8; 32] {
         .chain_update(value)
         .finalize()
         .into()
+}
+
+/// A write that puts an index entry in place; it holds nothing but its key.
+pub(crate) fn put_index(key: Key, expires_at: Option<UnixMillis>) -> Write {
+    let action = Action::Put { value: Vec::new(), expires_at: expires_at.map(|at| at.0) };
+    Write { key, precondition: Precondition::Any, action }
+}
+
+/// A write that removes a record.
+pub(crate) fn delete(key: Key, precondition: Precondition) -> Write {
+    Write { key, precondition, action: Action::Delete }
+}
+
+/// A write that changes nothing and holds only if the record is as it was seen.
+pub(crate) fn keep(key: Key, version: Version) -> Write {
+    Write { key, precondition: Precondition::Version(version), action: Action::Keep }
 }

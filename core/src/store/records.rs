@@ -64,7 +64,7 @@ record! {
         newest_flow: Option<FlowHash>,
         grant: Option<Box<Grant>>,
         /// Obtained by a reconnect that arrived as another account; held until the owner confirms.
-        awaiting: Option<Box<Grant>>,
+        awaiting: Option<Box<Awaiting>>,
         account: Option<Account>,
         connected_by: Option<Principal>,
         connected_at: Option<UnixMillis>,
@@ -114,12 +114,26 @@ pub(crate) struct Grant {
     pub(crate) rejected_at: Option<UnixMillis>,
 }
 
+/// A grant that waits for the owner to say that the other account is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "model", derive(Hash))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Awaiting {
+    /// As it will stand in the connection, but for its family.
+    pub(crate) grant: Grant,
+    pub(crate) account: Option<Account>,
+    /// The scopes that its flow requested.
+    pub(crate) requested: Scopes,
+    /// Who went through the flow.
+    pub(crate) by: Principal,
+}
+
 /// What a flow agreed on with an issuer; fixed when the flow begins, copied into the grant, never looked up again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "model", derive(Hash))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Terms {
-    /// Byte for byte as the resource named it.
+    /// Byte for byte as its metadata says, which is as the resource named it unless a waiver tells the two apart.
     pub(crate) issuer: String,
     pub(crate) token_endpoint: String,
     pub(crate) revocation_endpoint: Option<String>,
@@ -206,7 +220,7 @@ pub(crate) struct Parked {
     #[serde(with = "sealed_text")]
     pub(crate) token: Secret,
     pub(crate) refresh: bool,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: String,
     pub(crate) client: Client,
     pub(crate) address_policy: AddressPolicy,
     /// Attempts so far; after the fifth it is reported and let go.
@@ -284,14 +298,17 @@ pub(crate) enum Binding {
 record! {
     /// Our client at one issuer for one redirect set.
     Registration v 1 {
+        /// It belongs to this issuer and is used at no other (REG-04).
+        issuer: String,
         client: Client,
         redirect_uris: Vec<String>,
         /// `None`: never.
         expires_at: Option<UnixMillis>,
         /// The issuer said it does not know the client.
         stale: bool,
-        /// When it was made, for the limit of one renewal an hour.
         registered_at: UnixMillis,
+        /// When it last took the place of one that the issuer had forgotten: one renewal an hour.
+        renewed_at: Option<UnixMillis>,
         /// RFC 7592.
         management_url: Option<String>,
         #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
@@ -304,10 +321,25 @@ record! {
     Metadata v 1 {
         /// Where it came from.
         url: String,
+        source: DocumentSource,
         document: String,
         fetched_at: UnixMillis,
         fresh_until: UnixMillis,
     }
+}
+
+/// How the URL of a document was found; says whom the document must be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DocumentSource {
+    /// A challenge of the server named it.
+    Challenge,
+    /// A well-known URL of the issuer.
+    Issuer,
+    /// The well-known URL of the server's own URL.
+    PathForm,
+    /// The well-known URL of the server's bare origin.
+    RootForm,
 }
 
 record! {
@@ -328,9 +360,12 @@ record! {
 /// Why a ticket was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum TicketReason {
+pub enum TicketReason {
+    /// There is no connection.
     Connect,
+    /// The connection cannot be used any more.
     Reconnect,
+    /// The server wants more scopes.
     StepUp,
 }
 

@@ -9,7 +9,7 @@ pub(crate) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::new)
+    Secret::deserialize(deserializer)
 }
 
 pub(crate) mod option {
@@ -28,6 +28,6 @@ pub(crate) mod option {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+        Option::<Secret>::deserialize(deserializer)
     }
 }

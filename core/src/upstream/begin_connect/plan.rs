@@ -1,0 +1,340 @@
+//! The plan of an attempt: whether it is allowed, and what flow it becomes once issuer and client are known.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::begin_flow::{BeginFlow, Spent};
+use super::bind::Bound;
+use super::scopes::{Before, OFFLINE_ACCESS, choose};
+use super::{BeginConnect, FlowBinding, Redirect};
+use crate::connector::{Connector, Waivers};
+use crate::engine::Engine;
+use crate::error::{Code, Failure};
+use crate::operation::{Context, Versioned};
+use crate::policy;
+use crate::principal::Principal;
+use crate::protocol::authorization::AuthorizationRequest;
+use crate::protocol::pkce;
+use crate::protocol::redirect_uri::RedirectUri;
+use crate::protocol::scopes::Scopes;
+use crate::protocol::url::{HttpUrl, PlainHttp};
+use crate::secret::Secret;
+use crate::store::records::{
+    Client, Connection, ConnectorRecord, Flow, FlowHash, FlowStatus, RegistrationSource, Terms, Ticket,
+    TicketReason,
+};
+use crate::store::{Key, Stored, lookup_hash};
+use crate::upstream::callback_uri::{base_url, callback_uri, loopback_uri, serves_one_issuer};
+use crate::upstream::discovery::{Discovered, Hint, Inquiry};
+use crate::upstream::egress;
+use crate::upstream::note::Note;
+use crate::upstream::open_ticket::{Look, is_good, own_ticket};
+use crate::upstream::place::Place;
+use crate::upstream::registration::Wanted;
+use crate::upstream::ticket::{ticket_key, ticket_of_key};
+
+/// Refuses what can be refused before anything is read.
+pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Failure> {
+    match &arguments.binding {
+        FlowBinding::Browser => base_url(engine).map(drop)?,
+        FlowBinding::Paste { redirect_uri } | FlowBinding::Process { redirect_uri } => {
+            loopback_uri(redirect_uri).map(drop)?;
+        }
+    }
+    match &arguments.return_to {
+        Some(path) if !is_own_path(path) => Err(Code::ReturnToRefused.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a text is a path of the host's own site, read so by every browser (F38).
+fn is_own_path(text: &str) -> bool {
+    let url = HttpUrl::parse(&format!("https://site.invalid{text}"), PlainHttp::Never);
+    // `//evil` would be another site's URL.
+    text.starts_with('/') && !text.starts_with("//") && url.is_ok_and(|url| !url.has_ambiguous_path())
+}
+
+/// The ticket named, if there is one named: good, or to be dropped before that is said.
+pub(super) fn own_good_ticket(
+    cx: &Context<'_>,
+    arguments: &BeginConnect,
+    found: &[Option<Versioned>],
+) -> Result<Result<Option<Ticket>, Look>, Failure> {
+    let Some(because) = &arguments.because else { return Ok(Ok(None)) };
+    let caller = &arguments.caller;
+    let key = ticket_key(&caller.tenant, because);
+    let ticket = own_ticket(cx, &key, caller, found.get(2).and_then(Option::as_ref))?.record;
+    if ticket.connector != arguments.connector {
+        return Err(Code::TicketUnknown.into());
+    }
+    if !is_good(cx, &ticket) {
+        return Ok(Err(Look { caller: caller.clone(), ticket: because.clone() }));
+    }
+    Ok(Ok(Some(ticket)))
+}
+
+/// An allowed attempt, and the records it rests on.
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub(super) struct Plan {
+    arguments: BeginConnect,
+    place: Place,
+    connector: Stored<ConnectorRecord>,
+    connection: Option<Connection>,
+    ticket: Option<Ticket>,
+}
+
+impl Plan {
+    /// Nothing is asked of anybody outside before this is through.
+    pub(super) fn new(
+        cx: &Context<'_>,
+        arguments: BeginConnect,
+        owner: Principal,
+        ticket: Option<Ticket>,
+        found: &[Option<Versioned>],
+    ) -> Result<Self, Failure> {
+        let not_allowed = |reason| Failure::new(Code::NotAllowed).because(reason);
+        let caller = &arguments.caller;
+        let place = Place { tenant: caller.tenant.clone(), owner, connector: arguments.connector.clone() };
+        let key = Key::connector(&place.tenant, &place.connector);
+        let connector = cx
+            .open::<ConnectorRecord>(&key, found.first().and_then(Option::as_ref))?
+            .ok_or(Code::ConnectorUnknown)?;
+        let config = &connector.record.connector;
+        // F64, F65
+        if !policy::may_manage(caller, &place.owner) {
+            return Err(Code::NotAllowed.into());
+        }
+        policy::check_assurance(caller, config)?;
+        // F59, F60: a connection that no resolution would use is not begun.
+        if !policy::owners(caller, config).iter().any(|(_, owner)| *owner == place.owner) {
+            return Err(not_allowed("the connector uses no accounts of this owner"));
+        }
+        let connection = cx
+            .open::<Connection>(&place.key(), found.get(1).and_then(Option::as_ref))?
+            .map(|stored| stored.record);
+        // F76
+        if connection.as_ref().is_some_and(|connection| connection.suspended.is_some()) {
+            return Err(not_allowed("the connection is suspended, and connecting again does not help"));
+        }
+        Ok(Self { arguments, place, connector, connection, ticket })
+    }
+
+    fn connector(&self) -> &Connector {
+        &self.connector.record.connector
+    }
+
+    /// What is to be found out, given what the challenge behind the ticket said.
+    pub(super) fn inquiry(&self) -> Inquiry {
+        let hint = self.ticket.as_ref().map_or_else(Hint::default, |ticket| Hint {
+            resource_metadata: ticket.resource_metadata.clone(),
+            scopes: ticket.scopes.clone(),
+        });
+        Inquiry { tenant: self.place.tenant.clone(), connector: self.connector().clone(), hint, fresh: false }
+    }
+
+    /// The client that this flow needs.
+    pub(super) fn wanted(&self, engine: &Engine, discovered: &Discovered) -> Result<Wanted, Failure> {
+        let Place { tenant, connector, .. } = &self.place;
+        let redirect_uri = match &self.arguments.binding {
+            FlowBinding::Browser => {
+                callback_uri(engine, tenant, connector, self.connector(), &discovered.issuer)?
+            }
+            FlowBinding::Paste { redirect_uri } | FlowBinding::Process { redirect_uri } => {
+                loopback_uri(redirect_uri)?
+            }
+        };
+        Ok(Wanted {
+            tenant: tenant.clone(),
+            connector_id: connector.clone(),
+            connector: self.connector().clone(),
+            client_secret: self.connector.record.client_secret.clone(),
+            issuer: discovered.issuer.clone(),
+            redirect_uri,
+            anew: self.arguments.new_registration,
+        })
+    }
+
+    /// The flow and the redirect to it. From here on nothing is looked up in configuration again (AZQ-10, atk:MIX-06).
+    pub(super) fn into_flow(
+        self,
+        cx: &Context<'_>,
+        discovered: Discovered,
+        client: Client,
+    ) -> Result<(BeginFlow, Redirect), Failure> {
+        let redirect_uri = RedirectUri::new(client.redirect_uri.as_str()).map_err(|_| Code::Internal)?;
+        let protected = self.is_protected(&discovered, &client, &redirect_uri);
+        if !protected && cx.engine.is_strict() {
+            return Err(Code::MixUpUnprotected.into());
+        }
+        let choice = choose(self.connector(), &discovered, &self.before());
+        let mut notes = discovered.notes.clone();
+        notes.extend((!protected).then_some(Note::MixUpUnprotected));
+        notes.extend(choice.limited.then_some(Note::ScopesLimited));
+
+        // AZQ-04, AZQ-05, STEP-06: new for every flow, each value from a label of its own.
+        let entropy = &cx.moment.entropy;
+        // AZQ-14, atk:CSR-06: behind the sealed name of the tenant 256 bits that say nothing.
+        let locator = cx.engine.keyring().locate(entropy, "state", self.place.tenant.as_str());
+        let random = entropy.token("begin_connect/state");
+        let secrets = Secrets {
+            state: Secret::new(format!("{locator}.{}", random.expose())),
+            verifier: entropy.token("begin_connect/verifier"),
+        };
+        let hash = FlowHash(lookup_hash("state", secrets.state.expose()));
+        let bound = Bound::new(cx, &self.arguments, hash);
+        let url =
+            self.authorization_url(cx, &discovered, &client.id, &redirect_uri, &choice.scopes, &secrets)?;
+
+        let expires_at = cx.now().plus(cx.engine.limits().flow_ms);
+        let redirect = Redirect {
+            url,
+            cookie: bound.cookie,
+            process_secret: bound.process_secret,
+            flow: BASE64_URL_SAFE_NO_PAD.encode(hash.0),
+            expires_at,
+            issuer: discovered.issuer.issuer.clone(),
+            protected,
+            parent: discovered.parent,
+            notes,
+        };
+        let flow = Flow {
+            status: FlowStatus::Created,
+            created_at: cx.now(),
+            expires_at,
+            // Set when it is written.
+            epoch: 0,
+            owner: self.place.owner.clone(),
+            principal: self.arguments.caller.principal.clone(),
+            connector: self.place.connector.clone(),
+            iss_promised: discovered.issuer.promises_iss,
+            terms: self.terms(cx, discovered, client, protected)?,
+            redirect_uri: redirect_uri.as_str().to_owned(),
+            scopes: choice.scopes,
+            verifier: secrets.verifier,
+            binding: bound.binding,
+            return_to: self.arguments.return_to,
+        };
+        let spent = self.ticket.zip(self.arguments.because).map(|(ticket, text)| Spent {
+            key: ticket_key(&self.place.tenant, &text),
+            twin: ticket_of_key(&self.place.tenant, &ticket),
+            ticket: Secret::new(text),
+        });
+        Ok((BeginFlow { place: self.place, connector: self.connector.version, hash, flow, spent }, redirect))
+    }
+
+    /// Whether a mix-up with another issuer is excluded (atk:MIX-01): the issuer names itself in the callback; or nobody but
+    /// the operator can have registered our redirect URI there, and no other issuer's callbacks arrive at it.
+    fn is_protected(&self, discovered: &Discovered, client: &Client, redirect_uri: &RedirectUri) -> bool {
+        let Place { tenant, connector, .. } = &self.place;
+        let issuer = &discovered.issuer;
+        issuer.promises_iss
+            || (client.source == RegistrationSource::Static
+                && issuer.registers_nobody()
+                && serves_one_issuer(redirect_uri, tenant, connector, issuer))
+    }
+
+    /// What the connection tells about earlier requests.
+    fn before(&self) -> Before {
+        let steps_up = self.ticket.as_ref().is_some_and(|ticket| ticket.reason == TicketReason::StepUp);
+        let known = self.connection.as_ref();
+        Before {
+            // STEP-05
+            requested: known.filter(|_| steps_up).map(|known| known.requested.clone()),
+            refused: known.and_then(|known| known.last_failure.as_deref()) == Some(Code::ScopeRefused.slug()),
+        }
+    }
+
+    fn authorization_url(
+        &self,
+        cx: &Context<'_>,
+        discovered: &Discovered,
+        client_id: &str,
+        redirect_uri: &RedirectUri,
+        scopes: &Scopes,
+        secrets: &Secrets,
+    ) -> Result<String, Failure> {
+        let endpoint = parse(cx, &discovered.issuer.authorization_endpoint)?;
+        let request = AuthorizationRequest {
+            endpoint: &endpoint,
+            client_id,
+            redirect_uri,
+            state: &secrets.state,
+            code_challenge: &pkce::challenge(&secrets.verifier),
+            resource: discovered.resource.as_deref(),
+            scopes,
+            // AZQ-09
+            prompt_consent: scopes.contains(OFFLINE_ACCESS),
+            extra: &self.connector().authorize_params,
+        };
+        request.url().map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0))
+    }
+
+    fn terms(
+        &self,
+        cx: &Context<'_>,
+        discovered: Discovered,
+        client: Client,
+        protected: bool,
+    ) -> Result<Terms, Failure> {
+        let connector = self.connector();
+        let issuer = discovered.issuer;
+        let token_endpoint = parse(cx, &issuer.token_endpoint)?;
+        Ok(Terms {
+            issuer: issuer.issuer,
+            address_policy: egress(connector, cx.engine.plain_http(), &token_endpoint),
+            token_endpoint: issuer.token_endpoint,
+            revocation_endpoint: issuer.revocation_endpoint,
+            client,
+            resource: discovered.resource,
+            audience: discovered.audience,
+            parent: discovered.parent,
+            protected,
+            dialect: connector.dialect.clone(),
+            // The profile `strict` has let none of them count.
+            waivers: if cx.engine.is_strict() { Waivers::default() } else { connector.waivers.clone() },
+            connector_revision: self.connector.record.revision,
+        })
+    }
+}
+
+/// The two values of a flow that the issuer sees only one of.
+struct Secrets {
+    state: Secret,
+    verifier: Secret,
+}
+
+fn parse(cx: &Context<'_>, url: &str) -> Result<HttpUrl, Failure> {
+    HttpUrl::parse(url, cx.engine.plain_http())
+        .map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_to_return_to_is_a_path_of_the_hosts_own_site() {
+        for path in ["/", "/settings?tab=2&x=%20y", "/a/b.html"] {
+            assert!(is_own_path(path), "{path}");
+        }
+        for text in [
+            "",
+            "settings",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "https://evil.example/",
+            "javascript:alert(1)",
+            "@evil.example",
+            ".evil.example",
+            ":1/x",
+            "/a/../b",
+            "/%2f/evil.example",
+            "/\r\nx",
+            "/#f",
+        ] {
+            assert!(!is_own_path(text), "{text:?}");
+        }
+    }
+}

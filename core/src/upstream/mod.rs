@@ -1,0 +1,39 @@
+//! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
+
+pub mod begin_connect;
+mod binding;
+pub mod cache;
+mod callback_uri;
+mod choose;
+pub mod complete_connect;
+pub mod confirm_account;
+pub mod connectors;
+pub mod disconnect;
+pub mod discover;
+pub mod discovery;
+mod drain;
+pub mod import_grant;
+pub mod note;
+pub mod open_ticket;
+pub mod page;
+mod pick;
+mod place;
+pub mod ready;
+mod refresh;
+pub mod refresh_due;
+mod registration;
+pub mod report_rejected;
+mod request;
+pub mod resolve;
+pub mod secrets;
+mod single;
+mod stale;
+pub mod suspend;
+#[cfg(test)]
+mod testing;
+mod ticket;
+mod transaction;
+
+pub(crate) use place::Place;
+pub(crate) use request::{Exchange, egress};
+pub(crate) use transaction::{Decide, Decision, Transaction};

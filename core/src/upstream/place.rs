@@ -1,0 +1,143 @@
+//! Where a connection stands, and what can be told from its record alone.
+
+use crate::limits::Limits;
+use crate::moment::UnixMillis;
+use crate::operation::{Context, OperationId, Write};
+use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::protocol::scopes::Scopes;
+use crate::secret::Secret;
+use crate::store::records::{Condemned, Connection, ConnectorRecord, Grant, Parked};
+use crate::store::{Key, put_index};
+
+/// Owner × connector in a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) tenant: TenantId,
+    pub(crate) owner: Principal,
+    pub(crate) connector: ConnectorId,
+}
+
+impl Place {
+    pub(crate) fn key(&self) -> Key {
+        Key::connection(&self.tenant, &self.owner, &self.connector)
+    }
+
+    pub(crate) fn by_connector(&self) -> Key {
+        Key::by_connector(&self.tenant, &self.connector, &self.owner)
+    }
+
+    pub(crate) fn due(&self, at: UnixMillis) -> Key {
+        Key::due(&self.tenant, at, &self.owner, &self.connector)
+    }
+
+    /// Brings the connection before a sweep from this time on.
+    pub(crate) fn sweep_at(&self, at: UnixMillis) -> Write {
+        put_index(Key::expiry(&self.tenant, at, &self.key()), None)
+    }
+
+    /// Stands in every commit that parks tokens: should the operation that is about to revoke them not come to its end, a sweep does.
+    pub(crate) fn sweep_entry(&self, cx: &Context<'_>, connection: &Connection) -> Option<Write> {
+        // Later than the operation's own attempt, which takes an exchange and its commits.
+        let at = cx.now().plus(cx.engine.limits().lease_ms);
+        (!connection.outbox.is_empty()).then(|| self.sweep_at(at))
+    }
+}
+
+impl ConnectorRecord {
+    /// Client id and current secret of the static registration.
+    pub(crate) fn static_secret(&self) -> Option<(String, Secret)> {
+        let registration = self.connector.registration.as_ref()?;
+        Some((registration.client_id.clone(), self.client_secret.clone()?))
+    }
+}
+
+impl Connection {
+    /// A connection that has never had a grant.
+    pub(crate) fn new(id: OperationId) -> Self {
+        Self {
+            id,
+            epoch: 0,
+            generation: 0,
+            outbox: Vec::new(),
+            redeeming: false,
+            doubt: false,
+            newest_flow: None,
+            grant: None,
+            awaiting: None,
+            account: None,
+            connected_by: None,
+            connected_at: None,
+            suspended: None,
+            step_ups: Vec::new(),
+            requested: Scopes::default(),
+            due: None,
+            last_failure: None,
+            purged_until: None,
+        }
+    }
+
+    /// Takes the grant away and moves its tokens to the outbox; notes a doubt if an answer may still be under way.
+    pub(crate) fn retire_grant(&mut self) {
+        for grant in self
+            .grant
+            .take()
+            .map(|grant| *grant)
+            .into_iter()
+            .chain(self.awaiting.take().map(|held| held.grant))
+        {
+            self.doubt |= grant.sends > 0;
+            self.park(grant.parked());
+        }
+    }
+
+    /// Adds tokens that must be revoked upstream; one that is there already is not added twice.
+    pub(crate) fn park(&mut self, tokens: Vec<Parked>) {
+        for parked in tokens {
+            if self.outbox.iter().all(|have| have.token != parked.token) {
+                self.outbox.push(parked);
+            }
+        }
+    }
+}
+
+impl Grant {
+    /// Whether its access token may be tried: it has not ended, and its resource has not rejected it for good.
+    pub(crate) fn is_usable(&self, now: UnixMillis) -> bool {
+        let rejected = matches!(self.condemned, Some(Condemned::IssuerChanged | Condemned::Rejected));
+        !rejected && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// When a refresh is due: before the end by the margin, at most a quarter of the lifetime, plus up to a tenth of
+    /// that, which differs by connection so that grants of one moment do not refresh in one moment.
+    pub(crate) fn due_at(&self, id: OperationId, limits: &Limits) -> Option<UnixMillis> {
+        let end = self.expires_at?;
+        let lifetime = self.obtained_at.until(end);
+        let margin = limits.refresh_margin_ms.min(lifetime / 4);
+        let spread = id.0.first().copied().unwrap_or(0);
+        let jitter = (margin / 10).saturating_mul(u64::from(spread)) / 255;
+        Some(end.minus(margin).minus(jitter))
+    }
+
+    pub(crate) fn is_due(&self, id: OperationId, now: UnixMillis, limits: &Limits) -> bool {
+        // P26: an end far in the future is a clock that has jumped, or an issuer that exaggerates.
+        let end = now.plus(limits.grant_max_ms);
+        self.due_at(id, limits).is_some_and(|due| due.min(end) <= now)
+            || self.obtained_at > now.plus(limits.clock_skew_ms)
+    }
+
+    /// Its tokens, as they go to the outbox: the refresh token first (REV-01). Nothing where the issuer offers no revocation.
+    pub(crate) fn parked(&self) -> Vec<Parked> {
+        let Some(endpoint) = &self.terms.revocation_endpoint else { return Vec::new() };
+        let parked = |token: &Secret, refresh| Parked {
+            token: token.clone(),
+            refresh,
+            endpoint: endpoint.clone(),
+            client: self.terms.client.clone(),
+            address_policy: self.terms.address_policy.clone(),
+            tries: 0,
+            after: UnixMillis(0),
+        };
+        let refresh = self.refresh_token.iter().map(|token| parked(token, true));
+        refresh.chain(std::iter::once(parked(&self.access_token, false))).collect()
+    }
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Runs the checks of the project, one after the other, and says what each came to.
+
+    tools/gate.py test                what CI demands (at most 40 minutes on two cores, from a clean checkout)
+    tools/gate.py verify              everything there is; writes its summary to spec/VERIFIED.md
+    tools/gate.py --only STEP ...     some of them, by name
+    tools/gate.py --list              their names
+
+A check that cannot run, because a service or a tool is missing and cannot be installed, fails: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "target" / "gate"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its commands, which must all succeed."""
+
+    name: str
+    about: str
+    commands: tuple[str, ...]
+    gate: bool = True
+
+
+CHECKS = (
+    Check("lint", "formatting, lints as errors, no clock, random source or hash map in the core", (
+        "cargo fmt --all --check",
+        "cargo clippy -q --workspace --all-targets --all-features -- -D warnings",
+    )),
+    Check("unit", "unit, law, operation and attack tests of all crates", (
+        "cargo test -q --workspace --all-features",
+    )),
+    Check("doc", "every public item is documented, every link resolves", (
+        "cargo doc -q --workspace --no-deps --all-features",
+    )),
+    Check("wasm", "the core builds for wasm32-unknown-unknown and imports nothing", (
+        "python3 tools/wasm.py",
+    )),
+    Check("vectors", "recording the vectors anew makes no difference", (
+        "cargo run -q -p grantway-vectors -- --check",
+    )),
+    Check("ledger", "requirements are cited where they are enforced and where they are proved", (
+        "python3 tools/setup.py ledger",
+        "python3 tools/ledger_test.py",
+        "python3 tools/ledger.py --check",
+    )),
+    Check("models-quick", "the real operations, explored within small bounds", (
+        "cargo run -q --release -p grantway-models -- run --quick",
+    )),
+    Check("conformance", "the official suite, one scenario at a time, counts asserted", (
+        "python3 tests/conformance/run.py",
+    )),
+    Check("interop", "authorization servers that others wrote", (
+        "python3 tests/interop/run.py",
+    )),
+    Check("stampede-quick", "sixteen processes on one file, a few rounds", (
+        "cargo run -q --release -p grantway-stampede -- --rounds 10",
+    )),
+    Check("fuzz-smoke", "every fuzz target for some seconds", (
+        "python3 tools/setup.py fuzz",
+        "python3 tools/fuzz.py --seconds 15",
+    )),
+    Check("demo", "the demo runs from beginning to end", (
+        "cargo run -q -p grantway-demo -- --quiet",
+    )),
+    Check("models", "the real operations, explored within all printed bounds", (
+        "cargo run -q --release -p grantway-models -- run",
+    ), gate=False),
+    Check("mutants", "each property of the model notices a deleted line of shipped code", (
+        "python3 tests/models/mutants.py",
+    ), gate=False),
+    Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
+        "cargo run -q --release -p grantway-stampede -- --rounds 200",
+    ), gate=False),
+    Check("fuzz", "every fuzz target for a minute", (
+        "python3 tools/fuzz.py --seconds 60",
+    ), gate=False),
+    Check("bench", "operations A to E as ratios to the floor", (
+        "cargo bench -q -p grantway-benches",
+    ), gate=False),
+)
+
+
+def run(check: Check) -> tuple[bool, float, str]:
+    """Runs a check: whether it succeeded, seconds, and its last telling line."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{check.name}.log"
+    began = time.monotonic()
+    ok = True
+    with log.open("w") as out:
+        for command in check.commands:
+            out.write(f"$ {command}\n")
+            out.flush()
+            env = {"RUSTDOCFLAGS": "-D warnings"} if check.name == "doc" else {}
+            done = subprocess.run(["env", *(f"{k}={v}" for k, v in env.items()), "bash", "-c", command],
+                                  cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            if done.returncode:
+                ok = False
+                out.write(f"\nexit status {done.returncode}: {command}\n")
+                break
+    return ok, time.monotonic() - began, summary(log.read_text(errors="replace"))
+
+
+def summary(log: str) -> str:
+    """The counts of test runners added up, or the last line that says something."""
+    passed = sum(int(n) for n in re.findall(r"test result: ok\. (\d+) passed", log))
+    if passed:
+        ignored = sum(int(n) for n in re.findall(r"(\d+) ignored", log))
+        return f"{passed} tests passed, {ignored} ignored"
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("$ ")]
+    return lines[-1][:160] if lines else "no complaint"
+
+
+def show_failure(check: Check) -> None:
+    print(f"\n--- {check.name}: the end of target/gate/{check.name}.log", flush=True)
+    tail = (LOGS / f"{check.name}.log").read_text(errors="replace").splitlines()[-80:]
+    print("\n".join(tail), flush=True)
+
+
+def write_verified(rows: list[tuple[Check, float, str]]) -> None:
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    lines = ["# Verified", "", f"`make verify` on {now}, commit `{commit.stdout.strip()}`"
+             + (" with uncommitted changes" if dirty.strip() else "") + ", two cores.", "",
+             "| check | what | seconds | came to |", "| --- | --- | --: | --- |"]
+    lines += [f"| {c.name} | {c.about} | {s:.0f} | {line.replace('|', '/')} |" for c, s, line in rows]
+    (ROOT / "spec" / "VERIFIED.md").write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", nargs="?", choices=["test", "verify"], default="test")
+    parser.add_argument("--only", nargs="+", metavar="STEP")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(f"{c.name:16} {c.about}" for c in CHECKS))
+        return
+    names = {c.name for c in CHECKS}
+    if arguments.only and not set(arguments.only) <= names:
+        sys.exit(f"gate: no such check: {', '.join(sorted(set(arguments.only) - names))}")
+    chosen = [c for c in CHECKS if (c.name in arguments.only if arguments.only else
+                                    c.gate or arguments.set == "verify")]
+    rows: list[tuple[Check, float, str]] = []
+    failed: list[str] = []
+    for check in chosen:
+        print(f"{check.name:16} {check.about} …", flush=True)
+        ok, seconds, line = run(check)
+        print(f"{'ok' if ok else 'FAILED':>16} {seconds:6.0f} s  {line}", flush=True)
+        rows.append((check, seconds, line))
+        if not ok:
+            failed.append(check.name)
+            show_failure(check)
+    if arguments.set == "verify" and not arguments.only and not failed:
+        write_verified(rows)
+    if arguments.json:
+        print(json.dumps({"failed": failed, "checks": {c.name: {"seconds": s, "line": l} for c, s, l in rows}}))
+    print(f"\n{len(rows) - len(failed)} passed, {len(failed)} failed", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
