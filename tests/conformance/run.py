@@ -8,7 +8,7 @@ least in all (`successes`), and for servers that must be refused the failure tha
 scenario passes if the suite says so, nothing is a warning, nothing was skipped, and all of that holds.
 
 The client is a command that gets the server's URL as its last argument. It exits with 0 when the tool was called, else it
-says `refused: SLUG` on standard output.
+says `refused: SLUG: MESSAGE` on standard output.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def check_complete(suite: list[str], expected: list[dict]) -> None:
 
 
 def build_client() -> str:
-    command = ["cargo", "build", "--package", "grantway-conformance-client", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--quiet", "--package", "grantway-conformance-client", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode:
         packages.fail("the client does not build")
@@ -113,7 +113,7 @@ def run(suite: list[str], client: str, entry: dict) -> dict:
     if len(folders) == 1 and (folders[0] / "checks.json").exists():
         checks = json.loads((folders[0] / "checks.json").read_text())
         said = (folders[0] / "stdout.txt").read_text()
-    refused = re.search(r"^refused: (\S+)", said, re.MULTILINE)
+    refused = re.search(r"^refused: (\w+\.\w+):", said, re.MULTILINE)
     refused = refused[1] if refused else None
     succeeded = [check["id"] for check in checks if check["status"] == "SUCCESS"]
 
