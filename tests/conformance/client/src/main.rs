@@ -33,10 +33,9 @@ async fn run() -> Result<()> {
     let engine = Engine::new(config, Keyring::new(SealingKey::new(1, sealing), routing)?)?;
     let host = Host::new(Arc::new(Memory::new()), Arc::new(Hyper::new()?));
     let http = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build()?;
-    let (url, wire) =
-        (env::args().next_back().ok_or("no URL")?, env::var("MCP_CONFORMANCE_PROTOCOL_VERSION")?);
+    let url = env::args().next_back().ok_or("the server's URL is missing")?;
+    let wire = env::var("MCP_CONFORMANCE_PROTOCOL_VERSION")?;
     let context: Value = from_str(&env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or("{}".to_owned()))?;
-
     let registration = |id| json!({ "client_id": id, "issuer": context["issuer"] });
     let connector = json!({ "upstream": { "server": { "url": url } }, "address_policy": "loopback",
         "registration": context.get("client_id").map(registration),
