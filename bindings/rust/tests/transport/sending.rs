@@ -212,7 +212,7 @@ async fn what_has_not_left_by_the_deadline_never_does() {
     // More than the buffers of both kernels take.
     let length = 64 * 1024 * 1024;
     let mut request = post(server.url(), &[], vec![b'x'; length]);
-    request.timeout_ms = 2_000;
+    request.timeout_ms = 5_000;
     let reply = exchange(request).await;
     assert!(matches!(reply, HttpReply::UnknownOutcome), "{reply:?}");
     late.notify_one();
