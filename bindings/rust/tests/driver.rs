@@ -114,3 +114,32 @@ async fn a_store_that_answers_in_the_wrong_form_ends_the_operation_with_a_failur
     assert_eq!(failure.slug(), "engine.internal");
     assert_eq!(failure.reason(), Some("the store gave other records than it was asked for"));
 }
+
+/// A store that never answers.
+struct Hanging;
+
+impl Store for Hanging {
+    fn read<'a>(&'a self, _: &'a [Key]) -> StoreFuture<'a, ReadReply> {
+        Box::pin(std::future::pending())
+    }
+
+    fn scan<'a>(&'a self, _: &'a Key, _: Option<&'a Key>, _: u32) -> StoreFuture<'a, ScanReply> {
+        Box::pin(std::future::pending())
+    }
+
+    fn commit(&self, _: Vec<Write>) -> StoreFuture<'_, CommitReply> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_is_unavailable_and_its_commit_unknown() {
+    let host = host(Arc::new(Hanging));
+    let key = Key::from_bytes([4]).unwrap();
+    let read = host.perform(Effect::Read { keys: vec![key.clone()] }).await;
+    assert!(matches!(read, Reply::Read(ReadReply::Unavailable)), "{read:?}");
+    let scan = host.perform(Effect::Scan { prefix: key, after: None, limit: 1 }).await;
+    assert!(matches!(scan, Reply::Scan(ScanReply::Unavailable)), "{scan:?}");
+    let commit = host.perform(Effect::Commit { writes: Vec::new() }).await;
+    assert!(matches!(commit, Reply::Commit(CommitReply::Unknown)), "{commit:?}");
+}
