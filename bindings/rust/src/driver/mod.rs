@@ -151,11 +151,8 @@ impl fmt::Debug for Host {
 
 #[cfg(test)]
 mod tests {
-<<<<<<< HEAD
     use grantway_core::operation::{HttpReply, HttpRequest, NotSent, Precondition};
 
-=======
->>>>>>> transport
     use super::*;
     use crate::store::Memory;
     use crate::transport::BoxFuture;
@@ -198,11 +195,7 @@ mod tests {
         let slept = host.perform(Effect::Sleep { for_ms: 60_000, watch: Some(key("a")) });
         let committed = async { put(&host, "a", Precondition::Any).await };
         let (slept, committed) = tokio::join!(slept, committed);
-<<<<<<< HEAD
         assert!(matches!(slept, Reply::Woke { after_ms: ..60_000 }), "{slept:?}");
-=======
-        assert!(matches!(slept, Reply::Woke { .. }));
->>>>>>> transport
         assert_eq!(committed, CommitReply::Committed);
         assert!(begun.elapsed() < Duration::from_millis(60_000));
     }
