@@ -25,6 +25,7 @@ use crate::upstream::refresh_due::RefreshDue;
 use crate::upstream::report_rejected::ReportRejected;
 use crate::upstream::resolve::Resolve;
 use crate::upstream::secrets::{DeleteSecret, ListSecrets, StoreSecret};
+use crate::upstream::status::{ListConnections, StatusOf};
 use crate::upstream::suspend::{Restore, Suspend};
 
 macro_rules! operations {
@@ -58,6 +59,7 @@ operations! {
     disconnect(Disconnect),
     discover(Discover),
     import_grant(ImportGrant),
+    list_connections(ListConnections),
     list_connectors(ListConnectors),
     list_secrets(ListSecrets),
     open_ticket(OpenTicket),
@@ -66,6 +68,7 @@ operations! {
     report_rejected(ReportRejected),
     resolve(Resolve),
     restore(Restore),
+    status_of(StatusOf),
     store_secret(StoreSecret),
     suspend(Suspend),
 }

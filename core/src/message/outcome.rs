@@ -29,6 +29,7 @@ use crate::upstream::refresh_due::DueRefreshed;
 use crate::upstream::report_rejected::Rejection;
 use crate::upstream::resolve::{Resolution, Transient};
 use crate::upstream::secrets::SecretStored;
+use crate::upstream::status::ConnectorStatus;
 use crate::upstream::suspend::SuspensionSet;
 
 /// What an operation is asked for, as it stands in messages.
@@ -95,7 +96,7 @@ macro_rules! as_they_are {
     };
 }
 
-as_they_are! { AccountConfirmed, Connected, Disconnected, DueRefreshed, OpenedTicket, SuspensionSet }
+as_they_are! { AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, SuspensionSet }
 
 impl<T: Serialize> Message for Page<T> {
     fn form(&self) -> impl Serialize {
