@@ -1,4 +1,6 @@
 //! Per-user OAuth to MCP servers: the Grantway engine with transport and stores.
 #![deny(unsafe_code)]
 
+pub mod driver;
 pub mod store;
+pub mod transport;

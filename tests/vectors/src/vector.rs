@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use grantway_core::moment::{Moment, UnixMillis};
-use serde::{Deserialize, Serialize};
+use serde::ser::Error;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// One operation, from its request to its outcome.
@@ -44,7 +45,7 @@ pub struct StepOf {
 }
 
 /// A moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MomentOf {
     /// UNIX milliseconds.
@@ -66,6 +67,15 @@ impl MomentOf {
     pub fn moment(&self) -> Moment {
         let entropy = BASE64_URL_SAFE_NO_PAD.decode(&self.entropy).expect("base64url");
         Moment::new(UnixMillis(self.now), entropy.try_into().expect("32 bytes"))
+    }
+}
+
+impl Serialize for MomentOf {
+    /// On one line.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { now, entropy } = self;
+        let line = RawValue::from_string(format!(r#"{{"now":{now},"entropy":"{entropy}"}}"#));
+        line.map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
