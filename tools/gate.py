@@ -67,7 +67,7 @@ CHECKS = (
         "python3 tests/interop/run.py",
     )),
     Check("stampede-quick", "sixteen processes on one file, a few rounds", (
-        "cargo run -q --release -p grantway-stampede -- --rounds 10",
+        "cargo run -q -p grantway-stampede -- --rounds 10",
     )),
     Check("fuzz-smoke", "every fuzz target for some seconds", (
         "python3 tools/setup.py fuzz",
@@ -83,7 +83,7 @@ CHECKS = (
         "python3 tests/models/mutants.py",
     ), gate=False),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
-        "cargo run -q --release -p grantway-stampede -- --rounds 200",
+        "cargo run -q -p grantway-stampede -- --rounds 200",
     ), gate=False),
     Check("fuzz", "every fuzz target for a minute", (
         "python3 tools/fuzz.py --seconds 60",

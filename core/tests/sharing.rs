@@ -147,12 +147,8 @@ fn a_stored_secret_is_injected_and_a_missing_one_is_asked_for() {
     let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!() };
     assert_eq!(challenge.reason, ChallengeReason::StoreSecret("api-key".to_owned()));
     assert!(challenge.render(Form::Text).body.contains("api-key"));
-    let store = StoreSecret {
-        caller: alice(),
-        owner: None,
-        name: "api-key".to_owned(),
-        value: Secret::new("k-123"),
-    };
+    let store =
+        StoreSecret { caller: alice(), owner: None, name: "api-key".to_owned(), value: Secret::new("k-123") };
     let operation = stage.engine.store_secret(store);
     stage.drive(operation).result.unwrap();
     let ready = stage.ready(&alice());
