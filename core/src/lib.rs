@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
+pub mod message;
 pub mod moment;
 pub mod operation;
 pub(crate) mod policy;

@@ -16,8 +16,9 @@ use self::server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Short enough to wait for its end, long enough for a call on a busy machine.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(3);
+/// Short enough to wait for its end. FastMCP cuts the end to whole seconds, and revokes the refresh token of whoever shows an
+/// expired access token; Grantway refreshes when a quarter is left, so a quarter has to be a second.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(4);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
