@@ -1,4 +1,5 @@
 //! Per-user OAuth to MCP servers: the Grantway engine with transport and stores.
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod store;
