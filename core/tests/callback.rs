@@ -34,7 +34,10 @@ fn is_harmless(stage: &mut Stage, genuine: CompleteConnect) {
 }
 
 fn with_query(arguments: &CompleteConnect, change: impl Fn(&str) -> String) -> CompleteConnect {
-    CompleteConnect { callback_url: Secret::new(change(arguments.callback_url.expose())), ..arguments.clone() }
+    CompleteConnect {
+        callback_url: Secret::new(change(arguments.callback_url.expose())),
+        ..arguments.clone()
+    }
 }
 
 #[test]
@@ -62,7 +65,8 @@ fn a_callback_in_another_issuers_name_is_refused_byte_for_byte() {
         let mut stage = Stage::new();
         let genuine = approved(&mut stage);
         let encoded: String = form_urlencoded::byte_serialize(iss.as_bytes()).collect();
-        let forged = with_query(&genuine, |url| url.replace("iss=https%3A%2F%2Fas.good", &format!("iss={encoded}")));
+        let forged =
+            with_query(&genuine, |url| url.replace("iss=https%3A%2F%2Fas.good", &format!("iss={encoded}")));
         assert_ne!(forged.callback_url.expose(), genuine.callback_url.expose());
         assert_eq!(refused(&mut stage, forged).slug(), "peer_misbehaved.callback_issuer_mismatch", "{iss}");
         is_harmless(&mut stage, genuine);
@@ -101,9 +105,12 @@ fn an_issuer_that_promised_nothing_and_sends_nothing_is_believed_on_its_own_path
     });
     let genuine = approved(&mut stage);
     let path = genuine.callback_url.expose().split('?').next().unwrap().to_owned();
-    assert!(path.starts_with("https://gw.good/callback/") && path.len() == "https://gw.good/callback/".len() + 16);
+    assert!(
+        path.starts_with("https://gw.good/callback/") && path.len() == "https://gw.good/callback/".len() + 16
+    );
     // atk:MIX-01, atk:MIX-07, atk:MIX-08
-    let elsewhere = with_query(&genuine, |url| url.replace(&path, "https://gw.good/callback/0123456789abcdef"));
+    let elsewhere =
+        with_query(&genuine, |url| url.replace(&path, "https://gw.good/callback/0123456789abcdef"));
     assert_eq!(refused(&mut stage, elsewhere).slug(), "user.context_mismatch");
     is_harmless(&mut stage, genuine);
 }
@@ -162,7 +169,9 @@ fn a_callback_in_another_browser_is_refused() {
     let genuine = approved(&mut stage);
     let other = stage.begin(&user("mallory"));
     let cookie = other.cookie.unwrap().expose().split(';').next().unwrap().to_owned();
-    for cookies in [None, Some(Secret::new(cookie)), Some(Secret::new("__Host-grantway=")), Some(Secret::new("x=y"))] {
+    for cookies in
+        [None, Some(Secret::new(cookie)), Some(Secret::new("__Host-grantway=")), Some(Secret::new("x=y"))]
+    {
         let stolen = CompleteConnect { cookies, ..genuine.clone() };
         assert_eq!(refused(&mut stage, stolen).slug(), "user.binding_mismatch");
     }
@@ -260,7 +269,10 @@ fn a_crash_after_any_effect_sends_the_code_at_most_once_and_says_what_cannot_be_
         let lost = !stage.issuer.live_refresh_tokens().is_empty()
             && !matches!(stage.resolve(&alice()), Resolution::Ready(_));
         let disconnected = stage.disconnect(&alice());
-        assert!(!lost || disconnected.doubt, "{effect}: a token nobody has seen is not passed over in silence");
+        assert!(
+            !lost || disconnected.doubt,
+            "{effect}: a token nobody has seen is not passed over in silence"
+        );
     }
 }
 
@@ -273,7 +285,11 @@ fn a_claim_whose_commit_is_unknown_goes_on_only_if_it_is_its_own() {
             let genuine = approved(&mut stage);
             stage.world.on_commit(commit, CommitFault::Unknown(lands));
             stage.complete(genuine).result.unwrap();
-            assert_eq!(stage.world.network.seen("POST", "https://as.good/token").len(), 1, "{lands:?} {commit}");
+            assert_eq!(
+                stage.world.network.seen("POST", "https://as.good/token").len(),
+                1,
+                "{lands:?} {commit}"
+            );
             stage.ready(&alice());
         }
     }
@@ -353,8 +369,14 @@ fn what_is_no_token_response_connects_nothing() {
         (Response::html(200, "<html>hello</html>"), "peer_misbehaved.token_response_invalid"),
         (json("{}"), "peer_misbehaved.token_response_invalid"),
         (json(r#"{"access_token":["a"],"token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
-        (json(r#"{"access_token":"a\r\nHost: evil","token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
-        (json(r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
+        (
+            json(r#"{"access_token":"a\r\nHost: evil","token_type":"Bearer"}"#),
+            "peer_misbehaved.token_response_invalid",
+        ),
+        (
+            json(r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#),
+            "peer_misbehaved.token_response_invalid",
+        ),
         (json(r#"{"access_token":"a","token_type":"mac"}"#), "peer_misbehaved.token_type_unsupported"),
         (json(r#"{"access_token":"a","token_type":"DPoP"}"#), "peer_misbehaved.token_type_unsupported"),
         (json(r#"{"access_token":"a","token_type":"N_A"}"#), "peer_misbehaved.token_type_unsupported"),

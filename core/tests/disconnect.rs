@@ -118,8 +118,7 @@ fn what_alice_connected_serves_nobody_else() {
     let mut stage = Stage::new();
     stage.connect(&alice());
     assert!(matches!(stage.resolve(&user("mallory")), Resolution::Challenge(_)));
-    let foreign =
-        grantway_core::principal::Caller::new("globex", Principal::user("alice").unwrap()).unwrap();
+    let foreign = grantway_core::principal::Caller::new("globex", Principal::user("alice").unwrap()).unwrap();
     let resolve = grantway_core::upstream::resolve::Resolve::new(foreign, notes());
     let operation = stage.engine.resolve(resolve);
     assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::ConnectorUnknown);

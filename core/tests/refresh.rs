@@ -7,8 +7,8 @@ use grantway_core::connector::{Connector, Dialect, InDoubt};
 use grantway_core::operation::NotSent;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_testing::{
-    CommitFault, Endpoint, HttpFault, Lands, Response, Rotation, Schedule, Worker, drive_or_crash, interleave,
-    posts_to,
+    CommitFault, Endpoint, HttpFault, Lands, Response, Rotation, Schedule, Worker, drive_or_crash,
+    interleave, posts_to,
 };
 use stage::{SERVER, Stage, alice, config, notes, token};
 
@@ -76,9 +76,8 @@ fn a_token_that_lives_is_used_as_it_is() {
 #[test]
 fn a_hundred_callers_in_any_order_send_one_refresh_token_once() {
     let mut stage = expired();
-    let mut workers: Vec<_> = (0..100)
-        .map(|_| Worker::new(stage.engine.resolve(Resolve::new(alice(), notes()))))
-        .collect();
+    let mut workers: Vec<_> =
+        (0..100).map(|_| Worker::new(stage.engine.resolve(Resolve::new(alice(), notes())))).collect();
     let mut steppers: Vec<&mut dyn grantway_testing::Stepper> =
         workers.iter_mut().map(|worker| worker as &mut dyn grantway_testing::Stepper).collect();
     interleave(&mut stage.world, &mut steppers, Schedule::Random);
@@ -86,7 +85,9 @@ fn a_hundred_callers_in_any_order_send_one_refresh_token_once() {
         match worker.outcome().unwrap().result.unwrap() {
             Resolution::Ready(ready) => assert_eq!(ready.generation(), 2),
             // Its wait was over before the simulated clock let the holder finish; nothing was sent.
-            Resolution::Transient(transient) => assert_eq!(transient.failure.slug(), "network.refresh_under_way"),
+            Resolution::Transient(transient) => {
+                assert_eq!(transient.failure.slug(), "network.refresh_under_way")
+            }
             Resolution::Challenge(challenge) => panic!("{challenge:?}"),
         }
     }
@@ -186,7 +187,9 @@ fn a_dialect_can_forbid_the_second_try() {
 #[test]
 fn a_crash_after_any_effect_of_a_refresh_leaves_a_grant_that_goes_on_or_asks() {
     for effect in 1..=7 {
-        for rotation in [Rotation::RevokeOnReuse, Rotation::Grace(30_000), Rotation::Never, Rotation::WithoutRevocation] {
+        for rotation in
+            [Rotation::RevokeOnReuse, Rotation::Grace(30_000), Rotation::Never, Rotation::WithoutRevocation]
+        {
             let mut stage = Stage::new();
             stage.issuer.behave(|b| b.rotation = rotation);
             stage.connect(&alice());

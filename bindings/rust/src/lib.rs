@@ -2,4 +2,6 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod driver;
 pub mod store;
+pub mod transport;

@@ -18,48 +18,48 @@ use grantway_core::upstream::report_rejected::{Rejection, ReportRejected};
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_testing::{Issuer, McpServer, World, drive};
 
-pub const SERVER: &str = "https://mcp.good/mcp";
-pub const ISSUER: &str = "https://as.good";
+pub(crate) const SERVER: &str = "https://mcp.good/mcp";
+pub(crate) const ISSUER: &str = "https://as.good";
 
-pub struct Stage {
-    pub world: World,
-    pub engine: Arc<Engine>,
-    pub issuer: Issuer,
-    pub mcp: McpServer,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) issuer: Issuer,
+    pub(crate) mcp: McpServer,
 }
 
-pub fn keyring() -> Keyring {
+pub(crate) fn keyring() -> Keyring {
     let key = SealingKey::new(1, std::array::from_fn(|at| at as u8));
     Keyring::new(key, std::array::from_fn(|at| 255 - at as u8)).unwrap()
 }
 
-pub fn config() -> EngineConfig {
+pub(crate) fn config() -> EngineConfig {
     EngineConfig { base_url: Some("https://gw.good".to_owned()), ..EngineConfig::new("Grantway tests") }
 }
 
-pub fn user(id: &str) -> Caller {
+pub(crate) fn user(id: &str) -> Caller {
     Caller::new("acme", Principal::user(id).unwrap()).unwrap()
 }
 
-pub fn alice() -> Caller {
+pub(crate) fn alice() -> Caller {
     user("alice")
 }
 
-pub fn admin() -> Caller {
+pub(crate) fn admin() -> Caller {
     user("root").with_role(Role::Admin)
 }
 
-pub fn notes() -> ConnectorId {
+pub(crate) fn notes() -> ConnectorId {
     ConnectorId::new("notes").unwrap()
 }
 
 impl Stage {
     /// Everything honest, every option at its default.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(config(), Connector::server(SERVER))
     }
 
-    pub fn with(config: EngineConfig, connector: Connector) -> Self {
+    pub(crate) fn with(config: EngineConfig, connector: Connector) -> Self {
         let mut world = World::new();
         let issuer = Issuer::new(ISSUER);
         let mcp = McpServer::new(SERVER, &issuer);
@@ -71,7 +71,7 @@ impl Stage {
         stage
     }
 
-    pub fn put(&mut self, id: ConnectorId, connector: Connector) {
+    pub(crate) fn put(&mut self, id: ConnectorId, connector: Connector) {
         let put = PutConnector {
             caller: admin(),
             id,
@@ -84,18 +84,19 @@ impl Stage {
         assert!(matches!(self.drive(operation).result.unwrap(), ConnectorPut::Stored { .. }));
     }
 
-    pub fn drive<M: Machine>(&mut self, operation: Operation<M>) -> Outcome<M::Output> {
+    pub(crate) fn drive<M: Machine>(&mut self, operation: Operation<M>) -> Outcome<M::Output> {
         drive(&mut self.world, operation)
     }
 
-    pub fn begin(&mut self, caller: &Caller) -> Redirect {
+    pub(crate) fn begin(&mut self, caller: &Caller) -> Redirect {
         let operation = self.engine.begin_connect(BeginConnect::new(caller.clone(), notes()));
         self.drive(operation).result.unwrap()
     }
 
     /// What the browser that was sent to the issuer brings back.
-    pub fn callback(&self, caller: &Caller, redirect: &Redirect, url: &str) -> CompleteConnect {
-        let cookie = redirect.cookie.as_ref().map(|cookie| cookie.expose().split(';').next().unwrap().to_owned());
+    pub(crate) fn callback(&self, caller: &Caller, redirect: &Redirect, url: &str) -> CompleteConnect {
+        let cookie =
+            redirect.cookie.as_ref().map(|cookie| cookie.expose().split(';').next().unwrap().to_owned());
         CompleteConnect {
             caller: Some(caller.clone()),
             callback_url: Secret::new(url),
@@ -104,42 +105,42 @@ impl Stage {
         }
     }
 
-    pub fn complete(&mut self, arguments: CompleteConnect) -> Outcome<Connected> {
+    pub(crate) fn complete(&mut self, arguments: CompleteConnect) -> Outcome<Connected> {
         let operation = self.engine.complete_connect(arguments);
         self.drive(operation)
     }
 
-    pub fn connect(&mut self, caller: &Caller) -> Connected {
+    pub(crate) fn connect(&mut self, caller: &Caller) -> Connected {
         let redirect = self.begin(caller);
         let url = self.issuer.approve_as(caller.principal.id(), &redirect.url);
         let arguments = self.callback(caller, &redirect, &url);
         self.complete(arguments).result.unwrap()
     }
 
-    pub fn resolve(&mut self, caller: &Caller) -> Resolution {
+    pub(crate) fn resolve(&mut self, caller: &Caller) -> Resolution {
         let operation = self.engine.resolve(Resolve::new(caller.clone(), notes()));
         self.drive(operation).result.unwrap()
     }
 
-    pub fn ready(&mut self, caller: &Caller) -> Box<Ready> {
+    pub(crate) fn ready(&mut self, caller: &Caller) -> Box<Ready> {
         match self.resolve(caller) {
             Resolution::Ready(ready) => ready,
             other => panic!("not ready: {other:?}"),
         }
     }
 
-    pub fn disconnect(&mut self, caller: &Caller) -> Disconnected {
+    pub(crate) fn disconnect(&mut self, caller: &Caller) -> Disconnected {
         let arguments = Disconnect { caller: caller.clone(), connector: notes(), owner: None };
         let operation = self.engine.disconnect(arguments);
         self.drive(operation).result.unwrap()
     }
 
     /// What a 401 of the MCP server, with its own challenge, leads to.
-    pub fn rejected(&mut self, caller: &Caller, generation: u64) -> Rejection {
+    pub(crate) fn rejected(&mut self, caller: &Caller, generation: u64) -> Rejection {
         self.rejected_with(caller, generation, 401, "Bearer error=\"invalid_token\"").unwrap()
     }
 
-    pub fn rejected_with(
+    pub(crate) fn rejected_with(
         &mut self,
         caller: &Caller,
         generation: u64,
@@ -161,7 +162,7 @@ impl Stage {
 }
 
 /// The bearer token of a resolution.
-pub fn token(ready: &Ready) -> String {
+pub(crate) fn token(ready: &Ready) -> String {
     let (name, value) = ready.own_headers().next().unwrap();
     assert_eq!(name, "Authorization");
     value.expose().strip_prefix("Bearer ").unwrap().to_owned()
