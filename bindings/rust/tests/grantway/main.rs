@@ -1,0 +1,6 @@
+//! The friendly object, in the simulated world.
+
+mod cache;
+mod file;
+mod simulated;
+mod tasks;
