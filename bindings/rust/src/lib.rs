@@ -42,4 +42,4 @@ pub use grantway_core::principal::{Caller, Principal};
 pub use grantway_core::secret::Secret;
 pub use grantway_core::upstream::ready::Ready;
 
-pub use crate::grantway::{Grantway, Rejection, Resolution};
+pub use crate::grantway::{CallError, Grantway, Rejection, Resolution};

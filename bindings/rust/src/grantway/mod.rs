@@ -6,6 +6,7 @@ mod connecting;
 mod managing;
 mod recent;
 mod seeds;
+mod send;
 
 use std::fmt;
 use std::path::Path;
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 
 use self::cache::{Cache, Withdrawing};
 pub use self::calls::{Rejection, Resolution};
+pub use self::send::CallError;
 use crate::config::{ConfigFileError, Configuration, Seed};
 use crate::driver::{Host, drive};
 use crate::store::Store;
@@ -30,7 +32,7 @@ use crate::transport::{AtOnce, Hyper};
 /// Grantway for one host: operations as methods, the caller always first.
 ///
 /// - *Using*: [`resolve`](Self::resolve) gives the credential for a call or says what is missing;
-///   [`report_rejected`](Self::report_rejected) says what follows when the call is refused.
+///   [`report_rejected`](Self::report_rejected) says what follows when the call is refused; [`send`](Self::send) does both.
 /// - *Connecting*: [`begin_connect`](Self::begin_connect), [`complete_connect`](Self::complete_connect),
 ///   [`disconnect`](Self::disconnect) and what pages show.
 /// - *Managing*: connectors, secrets, suspensions, and [`refresh_due`](Self::refresh_due), to be called now and then.

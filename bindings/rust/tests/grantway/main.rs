@@ -2,5 +2,6 @@
 
 mod cache;
 mod file;
+mod send;
 mod simulated;
 mod tasks;
