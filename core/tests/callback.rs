@@ -115,7 +115,7 @@ fn an_issuer_that_promised_nothing_and_sends_nothing_is_believed_on_its_own_path
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-08, atk:MIX-10
+// AZR-08, atk:MIX-10, atk:CSR-08
 #[test]
 fn an_error_in_another_issuers_name_is_neither_acted_on_nor_shown() {
     let mut stage = Stage::new();

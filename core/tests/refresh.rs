@@ -37,7 +37,7 @@ fn reason(resolution: Resolution) -> ChallengeReason {
     }
 }
 
-// REF-01, REF-02, REF-03, REF-04
+// REF-01, REF-02, REF-03, REF-04, atk:AUD-08
 #[test]
 fn an_expired_grant_is_refreshed_with_its_own_resource_and_without_scopes() {
     let mut stage = expired();
