@@ -436,7 +436,7 @@ impl Callback {
 }
 
 impl Flow {
-    fn place(&self, tenant: &TenantId) -> Place {
+    pub(crate) fn place(&self, tenant: &TenantId) -> Place {
         Place { tenant: tenant.clone(), owner: self.owner.clone(), connector: self.connector.clone() }
     }
 }

@@ -509,6 +509,19 @@ fn the_newest_flow_wins_and_a_disconnect_supersedes_it() {
     assert_eq!(setting.connect().connection, connected.connection);
 }
 
+// F114, F115
+#[test]
+fn each_flow_is_found_by_its_end_and_the_connection_by_its_connector() {
+    let mut setting = Setting::new();
+    for flows in 1..=3 {
+        setting.begin().unwrap();
+        assert_eq!(setting.world.store.rows_of(Kind::Flow).len(), flows);
+        assert_eq!(setting.world.store.rows_of(Kind::Expiry).len(), flows);
+        assert_eq!(setting.world.store.rows_of(Kind::Connection).len(), 1);
+        assert_eq!(setting.world.store.rows_of(Kind::ByConnector).len(), 1);
+    }
+}
+
 // F28
 #[test]
 fn a_late_callback_hears_that_it_is_late() {

@@ -5,7 +5,7 @@ use grantway_core::upstream::note::Note;
 use grantway_testing::{CommitFault, Endpoint, Issuer, Lands, MetadataPlace, Response};
 use serde_json::json;
 
-use crate::setting::{ISSUER, SERVER, Setting, name, parameters};
+use crate::setting::{ISSUER, SERVER, Setting, name, parameters, silent_about_caching};
 
 const PATH_FORM: &str = "https://mcp.good/.well-known/oauth-protected-resource/mcp";
 const ISSUER_METADATA: &str = "https://as.good/.well-known/oauth-authorization-server";
@@ -123,10 +123,9 @@ fn a_document_of_a_foreign_origin_serves_no_connector_without_that_waiver() {
     let mut setting = Setting::with(|_| {}, |mcp| mcp.waivers.danger_foreign_resource_metadata = true);
     let document =
         json!({ "resource": SERVER, "authorization_servers": [ISSUER], "scopes_supported": ["foreign"] });
-    setting
-        .world
-        .host("https://cdn.example", move |_: &grantway_testing::Request, _| Response::json(200, &document));
-    let named = MetadataPlace::At("https://cdn.example/prm".to_owned());
+    let cdn = move |_: &grantway_testing::Request, _| Response::json(200, &document);
+    setting.world.host("https://cdn.example", silent_about_caching(cdn));
+    let named = MetadataPlace::At("https://cdn.example/.well-known/prm".to_owned());
     setting.mcp.behave(|mcp| mcp.challenged_metadata = Some(named));
     assert_eq!(setting.begin().unwrap().notes, [Note::ForeignResourceMetadata]);
     setting.mcp.behave(|mcp| mcp.challenged_metadata = None);

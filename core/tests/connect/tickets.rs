@@ -224,6 +224,19 @@ fn a_step_up_asks_for_what_was_asked_before_and_what_is_wanted_now() {
     assert_eq!(setting.asked_urls(), ["https://mcp.good/.well-known/oauth-protected-resource/mcp"]);
 }
 
+// STEP-05: a link knows what had been requested when it was made; our own record knows what was requested since.
+#[test]
+fn a_step_up_keeps_what_another_one_has_reached_meanwhile() {
+    let mut setting = Setting::new();
+    setting.connect();
+    let (read, write) = (report(&mut setting, "read", "read"), report(&mut setting, "write", "write"));
+    let redirect = setting.begin_with(|asked| asked.because = Some(read)).unwrap();
+    let callback = setting.issuer.approve(&redirect.url);
+    setting.complete(&redirect, &callback).unwrap();
+    let url = setting.begin_because(&write).unwrap();
+    assert_eq!(parameters(&url).get("scope"), Some("read write"));
+}
+
 // CH-06
 #[test]
 fn without_a_named_url_the_server_is_asked_but_the_scopes_at_hand_count() {
@@ -257,4 +270,19 @@ fn a_host_that_calls_without_a_token_gets_the_same_challenge() {
     setting.asked_urls();
     setting.begin_because(&ticket).unwrap();
     assert!(!setting.asked_urls().contains(&SERVER.to_owned()));
+}
+
+// R34: what was requested in the past is not what the server wants now.
+#[test]
+fn a_reconnect_asks_for_what_is_wanted_now() {
+    let mut setting = Setting::new();
+    setting.mcp.behave(|mcp| mcp.scopes_supported = Some(vec!["old".into()]));
+    setting.issuer.behave(|issuer| issuer.refresh_tokens = false);
+    setting.connect();
+    setting.world.advance(2 * 3_600_000);
+    setting.mcp.behave(|mcp| mcp.scopes_supported = Some(vec!["new".into()]));
+    let ticket = setting.ticket();
+    assert_eq!(setting.open(&ticket).unwrap().reason, TicketReason::Reconnect);
+    let url = setting.begin_because(&ticket).unwrap();
+    assert_eq!(parameters(&url).get("scope"), Some("new"));
 }

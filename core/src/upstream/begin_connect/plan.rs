@@ -126,9 +126,17 @@ impl Plan {
 
     /// What is to be found out, given what the challenge behind the ticket said.
     pub(super) fn inquiry(&self) -> Inquiry {
-        let hint = self.ticket.as_ref().map_or_else(Hint::default, |ticket| Hint {
-            resource_metadata: ticket.resource_metadata.clone(),
-            scopes: ticket.scopes.clone(),
+        let hint = self.ticket.as_ref().map_or_else(Hint::default, |ticket| {
+            let counts = match ticket.reason {
+                TicketReason::Connect | TicketReason::StepUp => true,
+                // A link for a reconnect repeats what was once requested. Unless a challenge led to it, server and
+                // configuration may say otherwise now; so may they where the issuer refused the last request.
+                TicketReason::Reconnect => ticket.resource_metadata.is_some() && !self.before().refused,
+            };
+            Hint {
+                resource_metadata: ticket.resource_metadata.clone(),
+                scopes: ticket.scopes.clone().filter(|_| counts),
+            }
         });
         Inquiry { tenant: self.place.tenant.clone(), connector: self.connector().clone(), hint, fresh: false }
     }
