@@ -106,5 +106,14 @@ impl Configuration {
     }
 }
 
+/// The secret behind a reference, `env:NAME` or `file:PATH`. `field` is what errors call it.
+///
+/// # Errors
+/// It is no reference, or what it refers to is not there or empty.
+pub fn read_secret(field: &str, reference: &str) -> Result<Secret, ConfigFileError> {
+    let directory = Path::new("");
+    reference::Surroundings { directory, variable: &|name| std::env::var(name).ok() }.secret(field, reference)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
-//! Connectors, secrets, suspensions, imports, and what keeps idle grants alive.
+//! Connectors, secrets, suspensions, imports.
 
 use grantway_core::connector::Connector;
 use grantway_core::error::Failure;
-use grantway_core::principal::{Caller, Principal, TenantId};
+use grantway_core::principal::{Caller, Principal};
 use grantway_core::secret::Secret;
 use grantway_core::upstream::connectors::{
     ConnectorPut, DeleteConnector, ListConnectors, ListedConnector, PutConnector,
@@ -10,7 +10,6 @@ use grantway_core::upstream::connectors::{
 use grantway_core::upstream::discover::{Discover, DiscoveryReport};
 use grantway_core::upstream::import_grant::{GrantImported, ImportGrant};
 use grantway_core::upstream::page::{Cursor, PAGE_MAX, Page};
-use grantway_core::upstream::refresh_due::{DueRefreshed, RefreshDue};
 use grantway_core::upstream::secrets::{DeleteSecret, ListSecrets, ListedSecret, SecretStored, StoreSecret};
 use grantway_core::upstream::suspend::{Restore, Suspend, SuspensionSet};
 
@@ -162,13 +161,5 @@ impl Grantway {
     pub async fn import_grant(&self, arguments: ImportGrant) -> Result<GrantImported, Failure> {
         let tenant = arguments.caller.tenant.clone();
         self.run_changing(&tenant, self.engine.import_grant(arguments)).await
-    }
-
-    /// Refreshes grants of a tenant whose time has come, at most so many. For grants that must stay alive though nobody uses them.
-    ///
-    /// # Errors
-    /// As of the engine's `refresh_due`.
-    pub async fn refresh_due(&self, tenant: &TenantId, limit: u32) -> Result<DueRefreshed, Failure> {
-        self.run(self.engine.refresh_due(RefreshDue { tenant: tenant.clone(), limit })).await
     }
 }

@@ -7,6 +7,7 @@ mod managing;
 mod recent;
 mod seeds;
 mod send;
+mod upkeep;
 
 use std::fmt;
 use std::path::Path;
@@ -35,7 +36,8 @@ use crate::transport::{AtOnce, Hyper};
 ///   [`report_rejected`](Self::report_rejected) says what follows when the call is refused; [`send`](Self::send) does both.
 /// - *Connecting*: [`begin_connect`](Self::begin_connect), [`complete_connect`](Self::complete_connect),
 ///   [`disconnect`](Self::disconnect) and what pages show.
-/// - *Managing*: connectors, secrets, suspensions, and [`refresh_due`](Self::refresh_due), to be called now and then.
+/// - *Managing*: connectors, secrets, suspensions, and [`refresh_due`](Self::refresh_due) and
+///   [`sweep`](Self::sweep), to be called now and then.
 ///
 /// One object serves all tenants and tasks; share it in an [`Arc`]. It runs in a Tokio runtime with time and I/O.
 /// Operations are tasks of their own: dropping the future of a method stops the waiting, never the operation, so that an HTTP
