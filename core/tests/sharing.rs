@@ -156,12 +156,6 @@ fn a_stored_secret_is_injected_and_a_missing_one_is_asked_for() {
     assert!(matches!(stage.resolve(&user("bob")), Resolution::Challenge(_)));
 }
 
-//= spec/mcp-2026-07-28.md#idx-token-requirements
-//= type=test
-//# Every HTTP request to the MCP server MUST carry the token as `Authorization: Bearer` (USE-01, U).
-//= spec/mcp-2026-07-28.md#idx-token-requirements
-//= type=test
-//# A token MUST NOT stand in a query, nor be sent by two methods at once (USE-02, U).
 //= spec/mcp-2026-07-28.md#idx-token-handling
 //= type=test
 //# A server MUST NOT be sent any token but one of its own issuer for its own resource, not even by way of a

@@ -312,8 +312,8 @@ fn request(cx: &Context<'_>, wanted: &Wanted) -> Result<Effect, Failure> {
     )
 }
 
-/// How we want to authenticate: a site keeps a secret where the issuer gives one, a program on somebody's machine cannot
-/// (REG-34). The issuer's answer counts.
+/// How we want to authenticate: a site keeps a secret where the issuer gives one, a program on somebody's machine cannot.
+/// The issuer's answer counts.
 fn wished(supported: Option<&[String]>, application_type: ApplicationType) -> Option<AuthMethod> {
     use AuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public};
     let order = match application_type {
