@@ -13,9 +13,6 @@ const PATH_FORM: &str = "https://mcp.good/.well-known/oauth-protected-resource/m
 const ROOT_FORM: &str = "https://mcp.good/.well-known/oauth-protected-resource";
 const ISSUER_METADATA: &str = "https://as.good/.well-known/oauth-authorization-server";
 
-//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
-//= type=test
-//# When a challenge names `resource_metadata`, the engine MUST use that URL and not guess another (CH-04, U).
 #[test]
 fn a_challenge_names_the_metadata_and_nothing_else_is_guessed() {
     let mut setting = Setting::new();
@@ -102,6 +99,9 @@ fn the_root_form_does_not_stand_in_for_a_path_form_in_trouble() {
 //# For an issuer with a path the engine MUST try RFC 8414 with the path inserted, OpenID Connect with the
 //# path inserted, then OpenID Connect behind the path, and never the document at the root of the host
 //# (ASM-03, U).
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# When a challenge names `resource_metadata`, the engine MUST use that URL and not guess another (CH-04, U).
 #[test]
 fn metadata_may_stand_wherever_the_challenge_says() {
     let mut setting = Setting::at("https://as.good/tenant1", SERVER, |_| {}, |_| {});
