@@ -325,7 +325,7 @@ pub(crate) enum Binding {
 record! {
     /// Our client at one issuer for one redirect set.
     Registration v 1 {
-        /// It belongs to this issuer and is used at no other (REG-04).
+        /// It belongs to this issuer and is used at no other.
         issuer: String,
         client: Client,
         redirect_uris: Vec<String>,
