@@ -24,6 +24,8 @@ use crate::upstream::import_grant::{GrantImported, Imported};
 use crate::upstream::note::Note;
 use crate::upstream::open_ticket::OpenedTicket;
 use crate::upstream::page::Page;
+use crate::upstream::preflight::Preflighted;
+use crate::upstream::purge::Purged;
 use crate::upstream::ready::{Attribution, Injected, Ready, Warning};
 use crate::upstream::refresh_due::DueRefreshed;
 use crate::upstream::report_rejected::Rejection;
@@ -31,6 +33,7 @@ use crate::upstream::resolve::{Resolution, Transient};
 use crate::upstream::secrets::SecretStored;
 use crate::upstream::status::ConnectorStatus;
 use crate::upstream::suspend::SuspensionSet;
+use crate::upstream::sweep::Swept;
 
 /// What an operation is asked for, as it stands in messages.
 pub(super) trait Message {
@@ -96,7 +99,9 @@ macro_rules! as_they_are {
     };
 }
 
-as_they_are! { AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, SuspensionSet }
+as_they_are! {
+    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SuspensionSet, Swept,
+}
 
 impl<T: Serialize> Message for Page<T> {
     fn form(&self) -> impl Serialize {
@@ -163,6 +168,40 @@ impl Message for GrantImported {
         match self {
             Self::Imported(imported) => ImportForm::Imported(imported),
             Self::Refused(error) => ImportForm::Refused(RefusalForm(error)),
+        }
+    }
+}
+
+impl Message for Preflighted {
+    fn form(&self) -> impl Serialize {
+        #[derive(Serialize)]
+        struct PreflightForm<'a> {
+            missing: Vec<ChallengeForm<'a>>,
+            transient: Vec<LaterForm<'a>>,
+            failed: Vec<FailedForm<'a>>,
+        }
+        #[derive(Serialize)]
+        struct LaterForm<'a> {
+            connector: &'a ConnectorId,
+            transient: TransientForm<'a>,
+        }
+        #[derive(Serialize)]
+        struct FailedForm<'a> {
+            connector: &'a ConnectorId,
+            failure: FailureForm<'a>,
+        }
+        let later = self
+            .transient
+            .iter()
+            .map(|(connector, transient)| LaterForm { connector, transient: TransientForm::from(transient) });
+        let failed = self
+            .failed
+            .iter()
+            .map(|(connector, failure)| FailedForm { connector, failure: FailureForm::from(failure) });
+        PreflightForm {
+            missing: self.missing.iter().map(ChallengeForm::from).collect(),
+            transient: later.collect(),
+            failed: failed.collect(),
         }
     }
 }
