@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::pick::{Ask, Found, Pick, Picked, Use};
 use super::ready::{Attribution, Injected, Ready, Warning};
-use super::refresh::Observation;
+pub use super::refresh::Observation;
 use super::ticket::{Issue, Need};
 use crate::challenge::{Challenge, ChallengeReason};
 use crate::connector::{Connector, SecretOwner, Source};
