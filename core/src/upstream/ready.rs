@@ -113,10 +113,7 @@ impl Ready {
             return Ok(true);
         }
         let plain = if self.loopback_http { PlainHttp::Loopback } else { PlainHttp::Never };
-        let url = HttpUrl::parse(url, plain)
-            .map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
-        let in_audience = self.audience.as_ref().is_none_or(|audience| resource::covers(audience, &url));
-        Ok(in_audience && resource::covers(server, &url))
+        covers(server, self.audience.as_ref(), plain, url)
     }
 
     /// In the header, once, and nowhere else.
@@ -170,4 +167,19 @@ impl Ready {
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
+}
+
+/// Whether a request to this URL stays within the connector's server and the grant's audience.
+///
+/// # Errors
+/// `config.url_not_covered`: it is not acceptable as a URL.
+pub(crate) fn covers(
+    server: &HttpUrl,
+    audience: Option<&HttpUrl>,
+    plain: PlainHttp,
+    url: &str,
+) -> Result<bool, Failure> {
+    let url =
+        HttpUrl::parse(url, plain).map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
+    Ok(audience.is_none_or(|audience| resource::covers(audience, &url)) && resource::covers(server, &url))
 }
