@@ -80,7 +80,7 @@ pub fn engine(json: &[u8]) -> Result<Arc<Engine>, EngineError> {
         danger_loopback_http,
         egress_enforced,
         profile,
-        limits,
+        limits: limits.map(|Object(limits)| limits).unwrap_or_default(),
     };
     Ok(Engine::new(config, keyring.read()?)?)
 }
@@ -100,7 +100,7 @@ struct EngineForm {
     #[serde(default)]
     profile: Profile,
     #[serde(default)]
-    limits: Limits,
+    limits: Option<Object<Limits>>,
     keyring: Object<KeyringForm>,
 }
 

@@ -18,6 +18,7 @@ pub mod open_ticket;
 pub mod page;
 mod pick;
 mod place;
+pub mod preflight;
 pub mod purge;
 pub mod ready;
 mod refresh;

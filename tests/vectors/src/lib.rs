@@ -12,4 +12,4 @@ mod vector;
 pub use scenarios::{Scenario, all};
 pub use stage::Stage;
 pub use typed::{effect_as_value, reply_as_value, reply_from_value};
-pub use vector::{MomentOf, StepOf, Vector, directory};
+pub use vector::{MomentOf, StepOf, Vector, directory, stored};

@@ -79,7 +79,7 @@ impl Stage {
 
     /// Runs an operation to its end and gives its outcome.
     pub fn run(&mut self, operation: &str, arguments: Value) -> Value {
-        let mut running = self.begin(&request(operation, arguments));
+        let mut running = self.begin(&request(operation, &arguments));
         let first = self.step(&mut running, Reply::Start);
         self.run_on(running, first)
     }
@@ -99,7 +99,7 @@ impl Stage {
     /// # Panics
     /// It ends before.
     pub fn pause(&mut self, operation: &str, arguments: Value, before: impl Fn(&Effect) -> bool) -> Paused {
-        let mut running = self.begin(&request(operation, arguments));
+        let mut running = self.begin(&request(operation, &arguments));
         let mut reply = Reply::Start;
         loop {
             match self.step(&mut running, reply) {
@@ -159,7 +159,7 @@ impl Stage {
     /// # Panics
     /// The engine breaks a contract of the effects, or takes a wrong reply.
     pub fn record(mut self, about: &'static str, (operation, arguments): (&'static str, Value)) -> Vector {
-        let begin = request(operation, arguments);
+        let begin = request(operation, &arguments);
         let mut running = self.begin(&begin);
         let (mut steps, mut reply) = (Vec::new(), json!("start"));
         for nth in 1.. {
@@ -196,11 +196,11 @@ impl Stage {
         }
         assert!(self.interludes.is_empty() && self.misuses.is_empty(), "{}: it ended before", self.name);
         let (name, engine) = (self.name.to_owned(), raw(&self.config));
-        Vector { name, about: about.to_owned(), engine, begin: raw(&begin), steps }
+        Vector { name, about: about.to_owned(), engine, begin: raw_bytes(begin.as_bytes()), steps }
     }
 
-    fn begin(&self, request: &Value) -> AnyOperation {
-        message::begin(&self.engine, request.to_string().as_bytes())
+    fn begin(&self, request: &str) -> AnyOperation {
+        message::begin(&self.engine, request.as_bytes())
             .unwrap_or_else(|error| panic!("{}: {error}: {request}", self.name))
     }
 
@@ -264,8 +264,8 @@ fn engine(config: &Value) -> Arc<Engine> {
     message::engine(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn request(operation: &str, arguments: Value) -> Value {
-    json!({ "operation": operation, "arguments": arguments })
+fn request(operation: &str, arguments: &Value) -> String {
+    format!(r#"{{"operation":"{operation}","arguments":{arguments}}}"#)
 }
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -274,5 +274,5 @@ fn raw(value: &Value) -> Box<RawValue> {
 
 fn raw_bytes(json: &[u8]) -> Box<RawValue> {
     let text = String::from_utf8(json.to_vec()).expect("JSON is UTF-8");
-    RawValue::from_string(text).expect("the engine writes JSON")
+    RawValue::from_string(text).expect("JSON")
 }

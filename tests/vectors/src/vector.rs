@@ -1,5 +1,6 @@
 //! The file of one vector.
 
+use std::fs;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -95,6 +96,24 @@ impl Vector {
     pub fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// The vectors of all files, sorted by name.
+///
+/// # Panics
+/// A file cannot be read, is no vector, or has not its vector's name.
+pub fn stored() -> Vec<Vector> {
+    let files = fs::read_dir(directory()).expect("a directory");
+    let mut vectors: Vec<_> = files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let vector = Vector::read(&fs::read_to_string(&path).expect("text"));
+            assert!(path.ends_with(format!("{}.json", vector.name)), "{}", path.display());
+            vector
+        })
+        .collect();
+    vectors.sort_by(|a, b| a.name.cmp(&b.name));
+    vectors
 }
 
 /// Where the files stand.

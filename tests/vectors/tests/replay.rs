@@ -3,25 +3,11 @@
 mod typed;
 
 use grantway_core::message::{self, AnyStep, OPERATIONS};
-use grantway_vectors::{Vector, all, directory};
-
-fn vectors() -> Vec<Vector> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(directory()).unwrap().map(|file| file.unwrap().path()).collect();
-    names.sort();
-    names
-        .iter()
-        .map(|path| {
-            let vector = Vector::read(&std::fs::read_to_string(path).unwrap());
-            assert_eq!(path.file_stem().unwrap().to_str().unwrap(), vector.name);
-            vector
-        })
-        .collect()
-}
+use grantway_vectors::{all, stored};
 
 #[test]
 fn every_vector_replays_as_text_byte_for_byte() {
-    for vector in vectors() {
+    for vector in stored() {
         let engine = message::engine(vector.engine.get().as_bytes()).unwrap();
         let mut operation = message::begin(&engine, vector.begin.get().as_bytes()).unwrap();
         for (at, step) in vector.steps.iter().enumerate() {
@@ -45,7 +31,7 @@ fn every_vector_replays_as_text_byte_for_byte() {
 
 #[test]
 fn every_vector_replays_in_typed_values() {
-    for vector in vectors() {
+    for vector in stored() {
         typed::replay(&vector);
     }
 }
@@ -55,17 +41,17 @@ fn what_is_recorded_covers_every_operation_and_has_no_name_twice() {
     let mut names: Vec<_> = all().map(|scenario| scenario.name).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    assert_eq!(names, vectors().iter().map(|vector| vector.name.as_str()).collect::<Vec<_>>());
+    assert_eq!(names, stored().iter().map(|vector| vector.name.as_str()).collect::<Vec<_>>());
     for operation in OPERATIONS {
         let begun = format!("\"operation\":\"{operation}\"");
-        assert!(vectors().iter().any(|vector| vector.begin.get().contains(&begun)), "{operation}");
+        assert!(stored().iter().any(|vector| vector.begin.get().contains(&begun)), "{operation}");
     }
 }
 
 /// A vector names no user's secret anywhere but in effects to peers, in sealed records and where it is the point.
 #[test]
 fn no_failure_and_no_event_holds_a_canary() {
-    for vector in vectors() {
+    for vector in stored() {
         let outcome = vector.steps.last().unwrap().outcome.as_ref().unwrap().get();
         let outcome: serde_json::Value = serde_json::from_str(outcome).unwrap();
         for part in [&outcome["failure"], &outcome["events"]] {

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use environment::{Environment, System};
 use grantway_core::error::{Code, Failure};
 use grantway_core::limits::Limits;
+use grantway_core::moment::Moment;
 use grantway_core::operation::{
     Action, CommitReply, Effect, Machine, Misuse, Operation, Outcome, ReadReply, Reply, ScanReply, Step,
     Write,
@@ -30,7 +31,7 @@ const COMMITS_REMEMBERED: usize = 64;
 pub async fn drive<M: Machine>(mut operation: Operation<M>, host: &Host) -> Outcome<M::Output> {
     let mut reply = Reply::Start;
     loop {
-        let step = operation.step(&host.environment.moment(), reply);
+        let step = operation.step(&host.moment(), reply);
         match step {
             Ok(Step::Perform(effect)) => reply = host.perform(effect).await,
             Ok(Step::Done(outcome)) => return outcome,
@@ -81,6 +82,11 @@ impl Host {
     pub fn with_environment(mut self, environment: Arc<dyn Environment>) -> Self {
         self.environment = environment;
         self
+    }
+
+    /// The time, and fresh entropy.
+    pub fn moment(&self) -> Moment {
+        self.environment.moment()
     }
 
     /// Carries out one effect, for those who step an operation themselves.

@@ -1,5 +1,6 @@
 //! Carrying out [`Effect::Http`](grantway_core::operation::Effect): the [`Transport`] trait, and [`Hyper`] behind it.
 
+mod at_once;
 mod connect;
 mod hyper;
 mod message;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use grantway_core::operation::{HttpReply, HttpRequest};
 pub use tokio_rustls::rustls;
 
+pub use self::at_once::{AtOnce, PER_ISSUER};
 pub use self::hyper::Hyper;
 pub use self::resolve::Resolve;
 
