@@ -24,6 +24,8 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod moment;
 pub mod operation;
 pub(crate) mod policy;
