@@ -289,6 +289,16 @@ impl Connector {
         }
     }
 
+    /// The issuer that the configuration demands: the upstream's, or the one the static registration belongs to.
+    pub(crate) fn demanded_issuer(&self) -> Option<&str> {
+        match &self.upstream {
+            Upstream::Account { issuer } => Some(issuer),
+            Upstream::Server { issuer, .. } => issuer.as_deref().or_else(|| {
+                self.registration.as_ref().and_then(|registration| registration.issuer.as_deref())
+            }),
+        }
+    }
+
     /// Whether any injection uses this connection's own token.
     pub(crate) fn uses_connection(&self) -> bool {
         self.injections.iter().any(|injection| injection.source == Source::Connection)

@@ -1,6 +1,6 @@
 //! Who may do what: pure functions over the caller, which the host has verified, and the connector's policy.
 
-use crate::connector::{Connector, CredentialScope};
+use crate::connector::{Connector, CredentialScope, SecretOwner};
 use crate::error::{Code, Failure};
 use crate::principal::{Assurance, Caller, Principal, PrincipalKind, Role, Team, TeamRole};
 
@@ -33,6 +33,28 @@ fn owners_of(scope: &CredentialScope, caller: &Caller) -> Vec<Principal> {
         CredentialScope::Team => {
             teams(caller).iter().map(|team| Principal::of(PrincipalKind::Team, team.id.clone())).collect()
         }
+    }
+}
+
+/// Owners whose connection to this upstream the caller manages: itself, its teams, the tenant, and the agents in the precedence list.
+pub(crate) fn managed(caller: &Caller, connector: &Connector) -> Vec<Principal> {
+    let everyone = [CredentialScope::Personal, CredentialScope::Team, CredentialScope::Org];
+    let agents = connector.precedence.iter().filter(|scope| matches!(scope, CredentialScope::Agent(_)));
+    let mut managed = Vec::new();
+    for owner in everyone.iter().chain(agents).flat_map(|scope| owners_of(scope, caller)) {
+        if may_manage(caller, &owner) && !managed.contains(&owner) {
+            managed.push(owner);
+        }
+    }
+    managed
+}
+
+/// Whose stored secrets an injection may use for this caller, the first that has one winning.
+pub(crate) fn secret_owners(caller: &Caller, of: SecretOwner) -> Vec<Principal> {
+    match of {
+        SecretOwner::Org => owners_of(&CredentialScope::Org, caller),
+        SecretOwner::Team => owners_of(&CredentialScope::Team, caller),
+        SecretOwner::User => owners_of(&CredentialScope::Personal, caller),
     }
 }
 
@@ -163,6 +185,8 @@ mod tests {
                 .with_role(Role::Admin)
                 .with_assurance(assurance);
             assert!(owners(&caller, &connector).is_empty());
+            assert!(secret_owners(&caller, SecretOwner::User).is_empty());
+            assert!(secret_owners(&caller, SecretOwner::Team).is_empty());
             for owner in [caller.principal.clone(), Principal::team("red").unwrap()] {
                 assert!(!may_manage(&caller, &owner) && !may_withdraw(&caller, &owner));
             }
@@ -207,6 +231,21 @@ mod tests {
         for role in [Role::Manager, Role::Admin] {
             assert_eq!(can(&alice().with_role(role)), [true, false, true, true, false, false]);
         }
+    }
+
+    #[test]
+    fn a_caller_manages_owners_that_the_list_does_not_give_it() {
+        let bot = CredentialScope::Agent(PrincipalId::new("bot").unwrap());
+        let mut connector = shared(vec![CredentialScope::Personal, bot]);
+        connector.sharing = false;
+        let lead =
+            alice().with_team("red", TeamRole::Manager).unwrap().with_team("blue", TeamRole::Member).unwrap();
+        let ids = |caller: &Caller| {
+            managed(caller, &connector).iter().map(|owner| owner.id().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&lead), ["alice", "red"]);
+        assert_eq!(ids(&alice().with_role(Role::Manager)), ["alice", "acme", "bot"]);
+        assert!(ids(&lead.with_assurance(Assurance::Asserted)).is_empty());
     }
 
     #[test]

@@ -83,6 +83,20 @@ pub enum PrincipalKind {
     Session,
 }
 
+impl PrincipalKind {
+    /// Its name in messages: `user`, `team`, `org`, `agent`, `key`, `session`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Team => "team",
+            Self::Org => "org",
+            Self::Agent => "agent",
+            Self::Key => "key",
+            Self::Session => "session",
+        }
+    }
+}
+
 /// An authenticated party, asserted by the host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -73,6 +73,8 @@ record! {
         step_ups: Vec<StepUp>,
         /// Everything requested so far, for the union of a step-up.
         requested: Scopes,
+        /// What the step-up counted last asked for.
+        wanted: Scopes,
         /// The minute under which `due` names this connection.
         due: Option<UnixMillis>,
         /// The slug of the last failure of a flow or refresh, for the status.

@@ -521,7 +521,7 @@ fn connected(flow: &Flow, connection: &Connection) -> Result<Connected, Failure>
         connection: connection.id,
         generation: connection.generation,
         scopes: grant.scopes.clone(),
-        missing: grant.scopes.missing_from(&flow.scopes),
+        missing: flow.scopes.missing_from(&grant.scopes),
         account: account.as_ref().and_then(|account| account.label.clone()),
         awaits_confirmation: awaiting.is_some(),
         warnings: warnings(grant),

@@ -87,7 +87,7 @@ impl Engine {
         Operation::new(Arc::clone(self), actor, DeletingConnector(Single::new(delete)))
     }
 
-    /// Lists the tenant's connectors by name, for managers and administrators.
+    /// Lists the tenant's connectors, in no particular order, for managers and administrators.
     ///
     /// Failures: `user.not_allowed`, those of the store.
     pub fn list_connectors(self: &Arc<Self>, arguments: ListConnectors) -> Operation<ListingConnectors> {

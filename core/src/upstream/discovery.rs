@@ -9,8 +9,8 @@
 //! AwaitResource      + document           -> AwaitIssuerCache    [Read]
 //! AwaitIssuerCache                        -> AwaitIssuer         [Http]   unless a fresh document is remembered
 //! AwaitIssuer        + absent             -> AwaitIssuer         [Http]   the next candidate, the next issuer
-//! any                + found or wrong     -> AwaitSaved          [Commit] if something was learnt
-//! AwaitSaved                              -> done
+//! any                + found or wrong     -> Saving          [Commit] if something was learnt
+//! Saving                              -> done
 //! ```
 
 mod ask_issuer;
@@ -108,7 +108,7 @@ enum State {
     /// The answer of the first, with those that follow it.
     AwaitResource(Candidate, VecDeque<Candidate>),
     AwaitResourceCache,
-    AwaitSaved(Box<Result<Discovered, Failure>>),
+    Saving(Box<Result<Discovered, Failure>>),
 }
 
 /// The search for a usable issuer.
@@ -137,7 +137,7 @@ struct Resource {
 
 /// What follows an answer.
 enum Next {
-    Found(Box<Discovered>),
+    Found(Discovered),
     Wait(State, Effect),
 }
 
@@ -180,7 +180,7 @@ impl Discovery {
                 Err(Code::StoreUnavailable.into())
             }
             // However it ended: what was not saved is asked for again.
-            (State::AwaitSaved(result), Answer::Commit(_)) => {
+            (State::Saving(result), Answer::Commit(_)) => {
                 return Progress::done(Finding { steps: self.steps, result: *result });
             }
             _ => return Progress::fail(Code::Internal),
@@ -194,7 +194,7 @@ impl Discovery {
                 self.state = state;
                 return Progress::Perform(self, effect);
             }
-            Ok(Next::Found(discovered)) => Ok(*discovered),
+            Ok(Next::Found(discovered)) => Ok(discovered),
             Err(failure) => Err(failure),
         };
         if self.learnt.is_empty() {
@@ -208,7 +208,7 @@ impl Discovery {
                 cx.put(&key, Precondition::Any, &metadata, cx.operation, end)
             })
             .collect();
-        self.state = State::AwaitSaved(Box::new(result));
+        self.state = State::Saving(Box::new(result));
         Progress::Perform(self, Effect::Commit { writes })
     }
 

@@ -8,7 +8,6 @@ use super::refresh::save::schedule;
 use super::secrets::check_text;
 use super::single::{Act, News, Single, Told, single};
 use super::{Decide, Decision, Place, egress};
-use crate::connector::{Connector, Upstream};
 use crate::engine::Engine;
 use crate::error::{Code, ConfigError, Failure};
 use crate::event::What;
@@ -166,7 +165,7 @@ impl Import {
             HttpUrl::parse(text, cx.engine.plain_http()).map_err(|e| ConfigError::new(field, text, e.0))
         };
         let issuer = url("issuer", &arguments.issuer)?;
-        if configured_issuer(connector).is_some_and(|configured| configured != arguments.issuer) {
+        if connector.demanded_issuer().is_some_and(|configured| configured != arguments.issuer) {
             return Err(ConfigError::new("issuer", &arguments.issuer, "is not the connector's issuer"));
         }
         // atk:MIX-04: as for endpoints that are discovered.
@@ -242,15 +241,6 @@ impl Import {
             // No registration record of ours stands behind it.
             redirect_uri: String::new(),
         })
-    }
-}
-
-/// The issuer that configuration demands.
-fn configured_issuer(connector: &Connector) -> Option<&str> {
-    let registered = connector.registration.as_ref().and_then(|registration| registration.issuer.as_deref());
-    match &connector.upstream {
-        Upstream::Account { issuer } => Some(issuer),
-        Upstream::Server { issuer, .. } => issuer.as_deref().or(registered),
     }
 }
 

@@ -28,6 +28,7 @@ pub mod resolve;
 pub mod secrets;
 mod single;
 mod stale;
+pub mod status;
 pub mod suspend;
 #[cfg(test)]
 mod testing;

@@ -70,6 +70,7 @@ impl Connection {
             suspended: None,
             step_ups: Vec::new(),
             requested: Scopes::default(),
+            wanted: Scopes::default(),
             due: None,
             last_failure: None,
             purged_until: None,

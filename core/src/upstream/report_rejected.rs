@@ -342,6 +342,7 @@ impl Reporting {
         let count = CountStepUp {
             place: report.place(&used),
             subject: step_up::subject(audience.unwrap_or_default(), &report.operation),
+            wanted: challenged,
         };
         let step = Transaction::begin(cx, count);
         Self::counting(cx, Box::new(StepUp { report, used, scopes: union }), step)

@@ -126,7 +126,7 @@ impl Discovery {
     fn found(&mut self, resource: Resource, issuer: IssuerFacts, notes: Vec<Note>) -> Next {
         notes.into_iter().for_each(|note| self.note(note));
         let Resource { resource, audience, parent, scopes } = resource;
-        Next::Found(Box::new(Discovered {
+        Next::Found(Discovered {
             resource,
             audience,
             parent,
@@ -134,6 +134,6 @@ impl Discovery {
             resource_scopes: scopes,
             challenge_scopes: self.inquiry.hint.scopes.take(),
             notes: std::mem::take(&mut self.notes),
-        }))
+        })
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::connector::StaticRegistration;
+use crate::connector::{StaticRegistration, Upstream};
 use crate::engine::{EngineConfig, Profile};
 use crate::principal::Role;
 use crate::upstream::testing::{Desk, Fault, NOW, caller, connector_id, grant, place, server};
@@ -190,7 +190,8 @@ fn a_client_that_needs_a_secret_takes_that_of_the_same_registration() {
 #[test]
 fn unacceptable_values_are_refused_by_name() {
     let mut desk = desk();
-    let cases: [(&str, fn(&mut ImportGrant)); 6] = [
+    type Spoil = fn(&mut ImportGrant);
+    let cases: [(&str, Spoil); 6] = [
         ("access_token", |a| a.access_token = Secret::new("canary\r\nX: y")),
         ("refresh_token", |a| a.refresh_token = Some(Secret::new(""))),
         ("client_id", |a| a.client_id = "caf\u{e9}".to_owned()),

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Code;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Versioned};
+use crate::protocol::scopes::Scopes;
 use crate::store::Key;
 use crate::store::records::{Connection, StepUp};
 use crate::upstream::place::Place;
@@ -25,6 +26,7 @@ pub(super) fn subject(resource: &str, operation: &str) -> String {
 pub(super) struct CountStepUp {
     pub(super) place: Place,
     pub(super) subject: String,
+    pub(super) wanted: Scopes,
 }
 
 /// Whether another step-up may be asked for.
@@ -75,6 +77,7 @@ impl Decide for CountStepUp {
                 connection.step_ups.push(StepUp { subject: self.subject.clone(), since: now, count: 1 });
             }
         }
+        connection.wanted.clone_from(&self.wanted);
         Decision::Commit(vec![cx.put(&key, precondition, &connection, id, None)], Counted::Allowed)
     }
 }

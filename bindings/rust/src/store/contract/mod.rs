@@ -155,6 +155,9 @@ async fn page(
     match store.scan(prefix, after, limit).await {
         ScanReply::Page { entries, more } => {
             assert!(entries.len() <= limit as usize, "a page has at most `limit` records");
+            let keys = after.into_iter().chain(entries.iter().map(|(key, _)| key));
+            assert!(keys.is_sorted_by(|a, b| a < b), "a page ascends from its cursor");
+            assert!(entries.iter().all(|(key, _)| key.starts_with(prefix)), "a page keeps to its prefix");
             assert!(!entries.is_empty() || !more, "a page with more to come has a record to go on from");
             (entries, more)
         }

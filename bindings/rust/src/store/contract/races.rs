@@ -1,12 +1,12 @@
 //! S7, S12 to S14 and S17: many at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use grantway_core::operation::{CommitReply, Precondition};
 use grantway_core::store::Key;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::super::Store;
@@ -20,23 +20,29 @@ pub async fn a_read_sees_one_state<S: Store>(open: impl AsyncFn() -> S) {
     let store = Arc::new(open().await);
     let pair = [key("a"), key("b")];
     put_pair(&*store, &pair, 0).await;
-    let done = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicI64::new(0));
     let mut readers = JoinSet::new();
     for _ in 0..THREADS / 2 {
-        let (store, done, pair) = (Arc::clone(&store), Arc::clone(&done), pair.clone());
+        let (store, written, pair) = (Arc::clone(&store), Arc::clone(&written), pair.clone());
         readers.spawn(async move {
-            while !done.load(Ordering::Relaxed) {
+            let mut seen = 0;
+            // Both sides do enough to meet, whichever is the faster one.
+            while seen < 100 || written.load(Ordering::Relaxed) < 100 {
                 let records = read(&*store, &pair).await;
-                assert_eq!(number(&records[0]), number(&records[1]));
+                assert_eq!(number(&records[0]), number(&records[1]), "a read sees a mix");
+                seen += 1;
+                yield_now().await;
             }
         });
     }
-    for n in 1..=100 {
+    let mut n = 0;
+    while !readers.is_empty() {
+        n += 1;
         put_pair(&*store, &pair, n).await;
-    }
-    done.store(true, Ordering::Relaxed);
-    while let Some(reader) = readers.join_next().await {
-        reader.expect("no reader sees a mix");
+        written.store(n, Ordering::Relaxed);
+        while let Some(reader) = readers.try_join_next() {
+            reader.expect("every reader ends well");
+        }
     }
 }
 
@@ -79,6 +85,8 @@ pub async fn a_counter_loses_no_update<S: Store>(open: impl AsyncFn() -> S) {
             let mut committed = 0;
             for _ in 0..50 {
                 let seen = get(&*store, &counter).await;
+                // However fast the store, the others have their turn now.
+                yield_now().await;
                 let next = (number(&seen) + 1).to_string();
                 let precondition = Precondition::Version(seen.expect("never deleted").version);
                 match store.commit(vec![put(&counter, precondition, next)]).await {
@@ -108,6 +116,7 @@ pub async fn a_pair_keeps_its_sum<S: Store>(open: impl AsyncFn() -> S) {
             let mut done = 0;
             for amount in 0..30 {
                 let seen = read(&*store, &pair).await;
+                yield_now().await;
                 let [a, b] = [number(&seen[0]), number(&seen[1])];
                 assert_eq!(a + b, SUM);
                 let version = |n: usize| Precondition::Version(seen[n].as_ref().expect("there").version);

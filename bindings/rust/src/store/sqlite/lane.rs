@@ -69,3 +69,45 @@ impl Lane {
 fn next(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Lane {
+        Lane::start("test", vec![Connection::open_in_memory().unwrap()]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn jobs_are_done_in_turn() {
+        let lane = lane();
+        let jobs = (0..10).map(|n| lane.run(move |_| n));
+        for (n, job) in jobs.enumerate() {
+            assert_eq!(job.await, Ok(n));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_thread_is_gone_is_lost_and_later_ones_are_not_begun() {
+        let lane = lane();
+        assert_eq!(lane.run(|_| -> () { panic!("as a bug in a driver may") }).await, Err(Undone::Lost));
+        while lane.run(|_| ()).await == Err(Undone::Lost) {}
+        assert_eq!(lane.run(|_| ()).await, Err(Undone::NotBegun));
+    }
+
+    #[tokio::test]
+    async fn a_job_nobody_waits_for_any_more_is_skipped() {
+        let lane = lane();
+        let (open, gate) = channel::<()>();
+        let held = lane.run(move |_| gate.recv().is_ok());
+        let (begun, was_begun) = channel();
+        let dropped = lane.run(move |_| begun.send(()));
+        let both = async { tokio::join!(held, dropped) };
+        tokio::time::timeout(Duration::from_millis(50), both)
+            .await
+            .expect_err("the first job holds the lane");
+        open.send(()).unwrap();
+        assert_eq!(lane.run(|_| ()).await, Ok(()));
+        was_begun.recv().expect_err("the second job was dropped before its turn");
+    }
+}

@@ -249,3 +249,46 @@ fn report(verb: &str, error: &rusqlite::Error) {
         None => tracing::error!(verb, "the SQLite store holds a row that is no record"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use grantway_core::operation::Precondition;
+
+    use super::*;
+
+    fn put(tail: u8, bytes: usize) -> Write {
+        let action = Action::Put { value: vec![0; bytes], expires_at: None };
+        Write { key: Key::from_bytes([1, b't', tail]).unwrap(), precondition: Precondition::Absent, action }
+    }
+
+    // S16
+    #[tokio::test]
+    async fn a_full_disk_ends_in_unavailable_until_there_is_room_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(directory.path().join("grantway.db")).unwrap();
+        let room = async |pages: u32| {
+            let limit = move |connection: &mut Connection| {
+                connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            };
+            store.writer.run(limit).await.unwrap().unwrap();
+        };
+        room(20).await;
+        assert_eq!(store.commit(vec![put(1, 10), put(2, 200_000)]).await, CommitReply::Unavailable);
+        assert_eq!(store.commit(vec![put(1, 10)]).await, CommitReply::Committed, "nothing was written");
+        room(1_000).await;
+        assert_eq!(store.commit(vec![put(2, 200_000)]).await, CommitReply::Committed);
+    }
+
+    #[test]
+    fn a_range_has_every_key_of_its_prefix_and_no_other() {
+        let key = |bytes: &[u8]| Key::from_bytes(bytes).unwrap();
+        let at = |prefix: &[u8], after: Option<&[u8]>| range(&key(prefix), after.map(key).as_ref());
+        assert_eq!(at(b"a", None), (b"a".to_vec(), b"b".to_vec()));
+        assert_eq!(at(b"a\xFF\xFF", None), (b"a\xFF\xFF".to_vec(), b"b".to_vec()));
+        assert_eq!(at(b"b", Some(b"a")), (b"b".to_vec(), b"c".to_vec()));
+        assert_eq!(at(b"b", Some(b"b")), (b"b\0".to_vec(), b"c".to_vec()));
+        let (first, end) = at(b"\xFF", None);
+        assert_eq!(first, b"\xFF");
+        assert!(end.as_slice() > [0xFF; grantway_core::store::KEY_MAX_BYTES].as_slice());
+    }
+}

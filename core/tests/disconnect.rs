@@ -1,0 +1,126 @@
+//! Disconnecting: at once here, then upstream.
+
+mod stage;
+
+use grantway_core::error::Code;
+use grantway_core::principal::Principal;
+use grantway_core::upstream::disconnect::{Disconnect, Revocation};
+use grantway_core::upstream::resolve::Resolution;
+use grantway_testing::{CommitFault, Endpoint, Lands, Response, drive_or_crash};
+use stage::{Stage, admin, alice, notes, user};
+
+// REV-01
+#[test]
+fn both_tokens_are_revoked_the_refresh_token_first() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    let outcome = stage.disconnect(&alice());
+    assert_eq!(outcome.revocation, Revocation::Complete);
+    assert!(outcome.was_connected && !outcome.doubt);
+    let hints: Vec<_> = stage
+        .world
+        .network
+        .seen("POST", "https://as.good/revoke")
+        .iter()
+        .map(|request| request.form().unwrap().get("token_type_hint").unwrap().to_owned())
+        .collect();
+    assert_eq!(hints, ["refresh_token", "access_token"]);
+    assert!(matches!(stage.resolve(&alice()), Resolution::Challenge(_)));
+}
+
+// F107
+#[test]
+fn disconnecting_twice_or_what_was_never_connected_is_fine_and_an_unknown_connector_is_not() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Nothing);
+    stage.connect(&alice());
+    stage.disconnect(&alice());
+    let again = stage.disconnect(&alice());
+    assert!(!again.was_connected && !again.doubt);
+    let unknown = Disconnect {
+        caller: alice(),
+        connector: grantway_core::principal::ConnectorId::new("none").unwrap(),
+        owner: None,
+    };
+    let operation = stage.engine.disconnect(unknown);
+    assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::ConnectorUnknown);
+}
+
+// REV-02, P19, L4
+#[test]
+fn a_revocation_that_has_to_wait_leaves_the_token_unusable_here_and_parked() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    stage.issuer.answer_instead(Endpoint::Revoke, 2, Response::new(503).header("Retry-After", "30"));
+    assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Pending);
+    assert!(matches!(stage.resolve(&alice()), Resolution::Challenge(_)));
+    assert_eq!(stage.issuer.live_refresh_tokens().len(), 1);
+    stage.world.advance(31_000);
+    assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Complete);
+    assert_eq!(stage.issuer.live_refresh_tokens().len(), 0);
+}
+
+#[test]
+fn an_issuer_without_revocation_is_said_so() {
+    let mut stage = Stage::new();
+    stage.issuer.behave(|b| b.revocation = false);
+    stage.connect(&alice());
+    assert_eq!(stage.disconnect(&alice()).revocation, Revocation::NotOffered);
+}
+
+// P19, atk:TOK-08
+#[test]
+fn a_crash_after_any_effect_leaves_it_connected_or_disconnected_and_no_token_forgotten() {
+    for effect in 1..=8 {
+        let mut stage = Stage::new();
+        stage.connect(&alice());
+        stage.world.crash_after(effect);
+        let first = stage.engine.disconnect(Disconnect { caller: alice(), connector: notes(), owner: None });
+        if drive_or_crash(&mut stage.world, first).is_ok() {
+            assert!(effect > 6);
+            continue;
+        }
+        let connected = matches!(stage.resolve(&alice()), Resolution::Ready(_));
+        assert_eq!(connected, effect == 1, "{effect}: only a crash before the commit leaves it connected");
+        stage.disconnect(&alice());
+        assert_eq!(stage.issuer.live_refresh_tokens().len(), 0, "{effect}");
+    }
+}
+
+#[test]
+fn an_unknown_commit_disconnects_once() {
+    for lands in [Lands::Now, Lands::Never, Lands::After(1), Lands::After(2)] {
+        let mut stage = Stage::new();
+        stage.connect(&alice());
+        stage.world.on_commit(1, CommitFault::Unknown(lands));
+        assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Complete, "{lands:?}");
+        assert!(matches!(stage.resolve(&alice()), Resolution::Challenge(_)), "{lands:?}");
+    }
+}
+
+// F109, atk:TEN-05
+#[test]
+fn nobody_disconnects_another_person_but_an_administrator() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    let owner = Some(Principal::user("alice").unwrap());
+    let as_mallory = Disconnect { caller: user("mallory"), connector: notes(), owner: owner.clone() };
+    let operation = stage.engine.disconnect(as_mallory);
+    assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::NotAllowed);
+    stage.ready(&alice());
+    let operation = stage.engine.disconnect(Disconnect { caller: admin(), connector: notes(), owner });
+    assert!(stage.drive(operation).result.unwrap().was_connected);
+}
+
+// atk:TEN-01
+#[test]
+fn what_alice_connected_serves_nobody_else() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    assert!(matches!(stage.resolve(&user("mallory")), Resolution::Challenge(_)));
+    let foreign =
+        grantway_core::principal::Caller::new("globex", Principal::user("alice").unwrap()).unwrap();
+    let resolve = grantway_core::upstream::resolve::Resolve::new(foreign, notes());
+    let operation = stage.engine.resolve(resolve);
+    assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::ConnectorUnknown);
+}
