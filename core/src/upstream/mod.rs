@@ -36,5 +36,6 @@ mod ticket;
 mod transaction;
 
 pub(crate) use place::Place;
+pub use refresh::Observation;
 pub(crate) use request::{Exchange, egress};
 pub(crate) use transaction::{Decide, Decision, Transaction};

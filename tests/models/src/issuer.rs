@@ -28,7 +28,7 @@ pub enum Kind {
 const GRACE_MS: u64 = 5_000;
 
 /// Long enough that no token of an exploration ends in it.
-const LIFETIME_S: u64 = 3_600;
+pub const LIFETIME_S: u64 = 3_600;
 
 /// A token of the issuer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,6 +195,12 @@ impl Issuer {
         (live || self.kind == Kind::RevokesOnReuse).then_some(pair.family)
     }
 
+    /// The family of a refresh token, unless it has ended.
+    pub fn family(&self, token: u8) -> Option<u8> {
+        let family = self.pairs.get(usize::from(token).checked_sub(1)?)?.family;
+        (!self.has_ended(family)).then_some(family)
+    }
+
     fn end(&mut self, family: u8) {
         if let Some(ended) = self.ended.get_mut(usize::from(family)) {
             *ended = true;
@@ -231,6 +237,11 @@ impl Issuer {
     /// The most POSTs that were begun of one code.
     pub fn most_posts_of_a_code(&self) -> u8 {
         self.codes.iter().map(|code| code.posts).max().unwrap_or(0)
+    }
+
+    /// The codes that were POSTed, a bit for each.
+    pub fn posted_codes(&self) -> u8 {
+        (0..self.codes.len()).filter(|at| self.codes[*at].posts > 0).fold(0, |bits, at| bits | 1 << at)
     }
 
     /// The most POSTs of one refresh token that were begun without a definite answer to the one before.

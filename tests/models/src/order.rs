@@ -1,8 +1,5 @@
 //! What workers are told to do, and the real operations they run for it.
 
-use std::sync::Arc;
-
-use grantway_core::engine::Engine;
 use grantway_core::event::{Event, What};
 use grantway_core::moment::Moment;
 use grantway_core::operation::{Effect, Machine, Misuse, Operation, Outcome, Reply, Step};
@@ -13,9 +10,9 @@ use grantway_core::upstream::disconnect::{Disconnect, Disconnecting};
 use grantway_core::upstream::ready::Ready;
 use grantway_core::upstream::report_rejected::{Rejection, ReportRejected, Reporting};
 use grantway_core::upstream::resolve::{Resolution, Resolve, Resolving, Transient};
-use grantway_core::upstream::{Observation, begin_connect};
+use grantway_core::upstream::Observation;
 
-use crate::case::{Case, SERVER};
+use crate::case::Case;
 
 /// One order of a worker's script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +70,7 @@ impl Order {
         let connector = case.connector.clone();
         match self {
             Self::Begin => {
-                let begin = BeginConnect { cookies: case.cookies.clone(), ..begin_connect(case) };
+                let begin = BeginConnect { cookies: case.cookies.clone(), ..BeginConnect::new(caller, connector) };
                 Running::Begin(Box::new(engine.begin_connect(begin)))
             }
             Self::Complete(flow) => Running::Complete(Box::new(engine.complete_connect(CompleteConnect {
@@ -101,15 +98,24 @@ impl Order {
         }
     }
 
-    /// Its name.
-    pub const fn name(self) -> &'static str {
+    pub const KINDS: usize = Self::NAMES.len();
+    pub const NAMES: [&str; 5] =
+        ["begin_connect", "complete_connect", "disconnect", "report_rejected", "resolve"];
+
+    /// The number of its kind.
+    pub const fn kind(self) -> usize {
         match self {
-            Self::Begin => "begin_connect",
-            Self::Complete(_) => "complete_connect",
-            Self::Disconnect => "disconnect",
-            Self::Report(_) => "report_rejected",
-            Self::Resolve => "resolve",
+            Self::Begin => 0,
+            Self::Complete(_) => 1,
+            Self::Disconnect => 2,
+            Self::Report(_) => 3,
+            Self::Resolve => 4,
         }
+    }
+
+    /// The name of the operation.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.kind()]
     }
 }
 
