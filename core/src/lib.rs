@@ -24,12 +24,12 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
-#[cfg(feature = "model")]
 pub mod message;
+#[cfg(feature = "model")]
 pub mod model;
 pub mod moment;
 pub mod operation;
-pub(crate) mod policy;
+mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod secret;
