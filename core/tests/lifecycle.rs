@@ -73,7 +73,6 @@ fn the_status_follows_a_connection_through_its_life() {
     assert_eq!(state(&mut stage), Status::Error { code: "user.access_denied".to_owned() });
 }
 
-// STEP-03
 #[test]
 fn a_step_up_shows_as_missing_scopes_until_the_person_has_been_asked() {
     let mut stage = Stage::new();

@@ -34,7 +34,7 @@ pub mod status;
 pub mod suspend;
 pub mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod ticket;
 mod transaction;
 

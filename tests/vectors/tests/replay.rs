@@ -49,6 +49,10 @@ fn what_is_recorded_covers_every_operation_and_has_no_name_twice() {
 }
 
 /// A vector names no user's secret anywhere but in effects to peers, in sealed records and where it is the point.
+//= spec/mcp-2026-07-28.md#sec-token-theft
+//= type=test
+//# Tokens MUST be stored securely, and no token, code, secret or assertion stands in a URL, a log or a
+//# referrer (NET-07, all).
 #[test]
 fn no_failure_and_no_event_holds_a_canary() {
     for vector in stored() {

@@ -39,7 +39,7 @@ pub(crate) async fn run(desk: &Desk, arguments: &Connect, report: Report) -> Res
 
     let listener = Listener::bind(arguments.redirect_uri.as_deref()).await?;
     report.progress(&format!("Asking {} how it wants to be authorized …", server.url));
-    let begun = begin(desk, &gw, &server, listener.redirect_uri()).await;
+    let begun = begin(desk, &gw, &server, listener.redirect_uri(), arguments.because.clone()).await;
     if is_new && begun.is_err() {
         // A mistyped URL is not to be remembered.
         gw.delete_connector(&desk.admin(), &server.name).await?;
@@ -104,11 +104,17 @@ fn meant(desk: &Desk, arguments: &Connect) -> Result<(Server, bool), Problem> {
     Ok((server, is_new))
 }
 
-async fn begin(desk: &Desk, gw: &Grantway, server: &Server, redirect_uri: &str) -> Result<Redirect, Problem> {
+async fn begin(
+    desk: &Desk,
+    gw: &Grantway,
+    server: &Server,
+    redirect_uri: &str,
+    because: Option<String>,
+) -> Result<Redirect, Problem> {
     let id = ConnectorId::new(server.name.as_str())?;
     // The process that begins is the one that listens, and the one that pasted URLs are given to.
     let binding = FlowBinding::Process { redirect_uri: redirect_uri.to_owned() };
-    let arguments = BeginConnect { binding, ..BeginConnect::new(desk.caller.clone(), id) };
+    let arguments = BeginConnect { binding, because, ..BeginConnect::new(desk.caller.clone(), id) };
     gw.begin_connect_with(arguments).await.map_err(|failure| with_hint(failure, server))
 }
 
