@@ -66,7 +66,7 @@ pub struct Observation {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) enum Refreshed {
-    /// There is no grant any more.
+    /// The grant that was to be refreshed is no longer the connection's: its record has to be looked at again.
     Gone,
     /// The grant needs a person.
     Reauth(Box<Connection>),
@@ -90,7 +90,7 @@ pub(crate) struct Refresh {
 enum State {
     AwaitHolder { version: Version },
     AwaitTokens(Box<Leased>),
-    Draining(Box<Drain>, Box<Refreshed>),
+    Draining(Box<Drain>),
     Leasing(Box<Transaction<TakeLease>>),
     Saving(Box<Transaction<Save>>),
     Settling(Box<Transaction<Settle>>, Failure),
@@ -134,9 +134,9 @@ impl Refresh {
                 let step = transaction.step(cx, answer);
                 Self::settling(wish, watch, failure, step)
             }
-            (State::Draining(drain, outcome), answer) => {
+            (State::Draining(drain), answer) => {
                 let step = drain.step(cx, answer);
-                Self::draining(wish, watch, *outcome, step)
+                Self::draining(wish, watch, step)
             }
             _ => Progress::fail(Code::Internal),
         }
@@ -327,14 +327,8 @@ impl Refresh {
             }
             Progress::Done(Ok(Saved::Adopted(connection))) => Progress::done(Refreshed::Usable(connection)),
             Progress::Done(Ok(Saved::Parked(connection))) => {
-                let outbox = connection.outbox.clone();
-                let outcome = match &connection.grant {
-                    Some(grant) if grant.is_usable(cx.now()) => Refreshed::Usable(connection),
-                    Some(_) => Refreshed::Reauth(connection),
-                    None => Refreshed::Gone,
-                };
-                let step = Drain::begin(cx, wish.place.clone(), &outbox);
-                Self::draining(wish, watch, outcome, step)
+                let step = Drain::begin(cx, wish.place.clone(), &connection.outbox);
+                Self::draining(wish, watch, step)
             }
         }
     }
@@ -342,16 +336,16 @@ impl Refresh {
     fn draining(
         wish: Wish,
         watch: Watch,
-        outcome: Refreshed,
         step: Progress<Drain, super::drain::Drained>,
     ) -> Progress<Self, Refreshed> {
         match step {
             Progress::Perform(drain, effect) => {
-                let state = State::Draining(Box::new(drain), Box::new(outcome));
+                let state = State::Draining(Box::new(drain));
                 Progress::Perform(Self { wish, watch, state }, effect)
             }
-            // The token is parked; a drain that failed is the sweep's to finish.
-            Progress::Done(_) => Progress::done(outcome),
+            // The token is parked; a drain that failed is the sweep's to finish. While it ran the connection may have been
+            // emptied: a grant seen before must not be handed out (P19).
+            Progress::Done(_) => Progress::done(Refreshed::Gone),
         }
     }
 }

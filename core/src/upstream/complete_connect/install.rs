@@ -149,20 +149,24 @@ impl Decide for Install {
             (_, None) => Some(Code::ConnectorUnknown),
             _ => Some(Code::FlowSuperseded),
         };
-        match refused {
-            None => self.install(cx, &mut connection),
-            Some(_) => connection.park(self.grant.parked()),
+        if refused.is_none() {
+            self.install(cx, &mut connection);
+        } else {
+            connection.park(self.grant.parked());
         }
-        let index = schedule(cx, &self.place, &mut connection);
-        let mut writes = vec![cx.put(&place_key, as_connection, &*connection, id, None)];
-        writes.extend(index);
-        // The claim alone makes this the flow's only end; its precondition is a belt.
+        let mut writes = Vec::new();
+        // First, for by its first write the transaction knows its own commit again: a connection just installed may be written
+        // by others before an unknown commit is looked at, a flow that has ended is not.
         if let Some(stored) = claimed {
+            // The claim alone makes this the flow's only end; its precondition is a belt.
             let precondition = stored.unchanged();
             let mut flow = stored.record;
             flow.status = if refused.is_none() { FlowStatus::Completed } else { FlowStatus::Failed };
             writes.push(cx.put(&self.key, precondition, &flow, id, Some(flow.expires_at)));
         }
+        let index = schedule(cx, &self.place, &mut connection);
+        writes.push(cx.put(&place_key, as_connection, &*connection, id, None));
+        writes.extend(index);
         match (refused, connector) {
             (None, Some(connector)) => {
                 let key = Key::connector(&self.place.tenant, &self.place.connector);

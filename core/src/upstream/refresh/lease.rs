@@ -22,6 +22,8 @@ pub(super) struct TakeLease {
     observed: Option<Observation>,
     /// The attempt of our own whose answer was in doubt.
     previous: Option<AttemptId>,
+    /// When the lease ends; the same for every try, since any of those whose fate is unknown may be the one that was applied.
+    until: Option<UnixMillis>,
 }
 
 /// What the decision comes to.
@@ -71,7 +73,7 @@ impl TakeLease {
         observed: Option<Observation>,
         previous: Option<AttemptId>,
     ) -> Self {
-        Self { place: wish.place.clone(), rejected: wish.rejected, issuer, observed, previous }
+        Self { place: wish.place.clone(), rejected: wish.rejected, issuer, observed, previous, until: None }
     }
 
     /// Whether somebody else's lease may be taken over.
@@ -163,7 +165,8 @@ impl Decide for TakeLease {
             let take = if usable { Take::Usable(connection) } else { Take::Condemned(connection) };
             return Decision::Commit(vec![write], take);
         }
-        let lease = Lease { attempt: id, until: now.plus(limits.lease_ms) };
+        let until = *self.until.get_or_insert(now.plus(limits.lease_ms));
+        let lease = Lease { attempt: id, until };
         grant.sends = grant.sends.saturating_add(1);
         grant.lease = Some(lease);
         let leased = Leased { grant: (**grant).clone(), lease, epoch, generation };
