@@ -24,6 +24,9 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
+#[cfg(feature = "model")]
+pub mod message;
+pub mod model;
 pub mod moment;
 pub mod operation;
 pub(crate) mod policy;

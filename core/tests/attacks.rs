@@ -13,6 +13,15 @@ use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_testing::{Endpoint, Schedule, Stepper, Worker, interleave, posts_to};
 use stage::{SERVER, Stage, alice, notes, token, user};
 
+//= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+//= type=test
+//# Every authorization request MUST carry `resource`, whether or not the issuer understands it (AZQ-06, U).
+//= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+//= type=test
+//# The token request MUST carry the `resource` of the authorization request, as the same string (TOK-05, U).
+//= spec/rfc8707.md#2-2
+//= type=test
+//# A refresh request MUST carry the grant's `resource` too (REF-02, U).
 // atk:AUD-05
 #[test]
 fn the_resource_is_the_same_in_every_request_of_a_grant() {
@@ -71,6 +80,9 @@ fn url_parameter(url: &str, name: &str) -> String {
     form_urlencoded::parse(query.as_bytes()).find(|(have, _)| have == name).unwrap().1.into_owned()
 }
 
+//= spec/mcp-2026-07-28.md#disc-authorization-server-location
+//= type=test
+//# Tokens MUST be stored apart by issuer, and within it by registration, resource and owner (TOK-12, U).
 // atk:TEN-04
 #[test]
 fn two_people_on_one_engine_never_get_each_others_token() {
@@ -165,7 +177,14 @@ fn a_row_that_was_moved_or_altered_is_refused_and_hands_out_nothing() {
     assert_eq!(stage.drive(operation).result.unwrap_err().slug(), "store.integrity");
 }
 
-// atk:IMP-03, atk:TOK-17, NET-07, REF-05
+//= spec/mcp-2026-07-28.md#sec-token-theft
+//= type=test
+//# Tokens MUST be stored securely, and no token, code, secret or assertion stands in a URL, a log or a
+//# referrer (NET-07, all).
+//= spec/mcp-2026-07-28.md#idx-refresh-tokens
+//= type=test
+//# A refresh token MUST be readable neither on the wire nor in the store (REF-05, U).
+// atk:IMP-03, atk:TOK-17
 #[test]
 fn no_token_verifier_or_secret_is_readable_in_the_store_or_told_to_anybody_else() {
     let mut stage = Stage::new();

@@ -122,6 +122,9 @@ impl Key {
     }
 
     pub(crate) fn connection(tenant: &TenantId, owner: &Principal, connector: &ConnectorId) -> Self {
+        //= spec/mcp-2026-07-28.md#disc-authorization-server-location
+        //# Tokens MUST be stored apart by issuer, and within it by registration, resource and owner
+        //# (TOK-12, U).
         Self::connections_of(tenant, owner).part(connector.as_str().as_bytes())
     }
 

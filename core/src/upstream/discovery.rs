@@ -232,7 +232,9 @@ impl Discovery {
     /// What to send as `resource`, if the metadata, or the connector in its place, says this.
     fn sent(&self, said: Option<&str>) -> Option<String> {
         match &self.inquiry.connector.resource {
-            // PRM-15, AZQ-06
+            //= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+            //# The `resource` string of the metadata MUST be kept as received for every later `resource`
+            //# parameter (PRM-15, U).
             ResourceMode::Auto => said.map(str::to_owned),
             ResourceMode::Explicit(resource) => Some(resource.clone()),
             ResourceMode::Omit => None,

@@ -18,6 +18,7 @@ pub mod open_ticket;
 pub mod page;
 mod pick;
 mod place;
+pub mod preflight;
 pub mod purge;
 pub mod ready;
 mod refresh;
@@ -33,10 +34,11 @@ pub mod status;
 pub mod suspend;
 pub mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod ticket;
 mod transaction;
 
 pub(crate) use place::Place;
+pub use refresh::Observation;
 pub(crate) use request::{Exchange, egress};
 pub(crate) use transaction::{Decide, Decision, Transaction};

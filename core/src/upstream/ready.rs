@@ -90,7 +90,10 @@ impl Ready {
     ) -> Result<impl Iterator<Item = (&str, &Secret)>, Failure> {
         // Bearer values depend on neither; a proof bound to a key, which differs for every request, does.
         let _ = (moment, method);
-        // USE-03, atk:AUD-06
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# A server MUST NOT be sent any token but one of its own issuer for its own resource, not even by
+        //# way of a redirect to another origin (USE-03, U).
+        // atk:AUD-06
         if !self.covers(url)? {
             return Err(Failure::new(Code::UrlNotCovered));
         }
@@ -110,14 +113,15 @@ impl Ready {
             return Ok(true);
         }
         let plain = if self.loopback_http { PlainHttp::Loopback } else { PlainHttp::Never };
-        let url = HttpUrl::parse(url, plain)
-            .map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
-        let in_audience = self.audience.as_ref().is_none_or(|audience| resource::covers(audience, &url));
-        Ok(in_audience && resource::covers(server, &url))
+        covers(server, self.audience.as_ref(), plain, url)
     }
 
-    /// USE-01, USE-02: in the header, once, and nowhere else.
+    /// In the header, once, and nowhere else.
     fn injected_headers(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        //= spec/mcp-2026-07-28.md#idx-token-requirements
+        //# Every HTTP request to the MCP server MUST carry the token as `Authorization: Bearer` (USE-01, U).
+        //= spec/mcp-2026-07-28.md#idx-token-requirements
+        //# A token MUST NOT stand in a query, nor be sent by two methods at once (USE-02, U).
         self.injected.iter().filter_map(|injected| match &injected.target {
             Target::Header(name) => Some((name.as_str(), &injected.value)),
             Target::Env(_) => None,
@@ -163,4 +167,19 @@ impl Ready {
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
+}
+
+/// Whether a request to this URL stays within the connector's server and the grant's audience.
+///
+/// # Errors
+/// `config.url_not_covered`: it is not acceptable as a URL.
+pub(crate) fn covers(
+    server: &HttpUrl,
+    audience: Option<&HttpUrl>,
+    plain: PlainHttp,
+    url: &str,
+) -> Result<bool, Failure> {
+    let url =
+        HttpUrl::parse(url, plain).map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
+    Ok(audience.is_none_or(|audience| resource::covers(audience, &url)) && resource::covers(server, &url))
 }

@@ -66,7 +66,7 @@ pub struct Observation {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) enum Refreshed {
-    /// There is no grant any more.
+    /// The grant that was to be refreshed is no longer the connection's: its record has to be looked at again.
     Gone,
     /// The grant needs a person.
     Reauth(Box<Connection>),
@@ -90,7 +90,7 @@ pub(crate) struct Refresh {
 enum State {
     AwaitHolder { version: Version },
     AwaitTokens(Box<Leased>),
-    Draining(Box<Drain>, Box<Refreshed>),
+    Draining(Box<Drain>),
     Leasing(Box<Transaction<TakeLease>>),
     Saving(Box<Transaction<Save>>),
     Settling(Box<Transaction<Settle>>, Failure),
@@ -134,9 +134,9 @@ impl Refresh {
                 let step = transaction.step(cx, answer);
                 Self::settling(wish, watch, failure, step)
             }
-            (State::Draining(drain, outcome), answer) => {
+            (State::Draining(drain), answer) => {
                 let step = drain.step(cx, answer);
-                Self::draining(wish, watch, *outcome, step)
+                Self::draining(wish, watch, step)
             }
             _ => Progress::fail(Code::Internal),
         }
@@ -327,14 +327,8 @@ impl Refresh {
             }
             Progress::Done(Ok(Saved::Adopted(connection))) => Progress::done(Refreshed::Usable(connection)),
             Progress::Done(Ok(Saved::Parked(connection))) => {
-                let outbox = connection.outbox.clone();
-                let outcome = match &connection.grant {
-                    Some(grant) if grant.is_usable(cx.now()) => Refreshed::Usable(connection),
-                    Some(_) => Refreshed::Reauth(connection),
-                    None => Refreshed::Gone,
-                };
-                let step = Drain::begin(cx, wish.place.clone(), &outbox);
-                Self::draining(wish, watch, outcome, step)
+                let step = Drain::begin(cx, wish.place.clone(), &connection.outbox);
+                Self::draining(wish, watch, step)
             }
         }
     }
@@ -342,16 +336,16 @@ impl Refresh {
     fn draining(
         wish: Wish,
         watch: Watch,
-        outcome: Refreshed,
         step: Progress<Drain, super::drain::Drained>,
     ) -> Progress<Self, Refreshed> {
         match step {
             Progress::Perform(drain, effect) => {
-                let state = State::Draining(Box::new(drain), Box::new(outcome));
+                let state = State::Draining(Box::new(drain));
                 Progress::Perform(Self { wish, watch, state }, effect)
             }
-            // The token is parked; a drain that failed is the sweep's to finish.
-            Progress::Done(_) => Progress::done(outcome),
+            // The token is parked; a drain that failed is the sweep's to finish. While it ran the connection may have been
+            // emptied: a grant seen before must not be handed out (P19).
+            Progress::Done(_) => Progress::done(Refreshed::Gone),
         }
     }
 }
@@ -365,10 +359,13 @@ impl Watch {
     }
 }
 
-/// The refresh request: the grant's own issuer, endpoint, registration and resource, nothing looked up anew (REF-01, REF-02).
+/// The refresh request: the grant's own issuer, endpoint, registration and resource, nothing looked up anew.
 fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result<Effect, Failure> {
     let grant = &leased.grant;
     let terms = &grant.terms;
+    //= spec/oauth21.md#4-3-1
+    //# A refresh MUST go to the grant's own issuer only, as `grant_type=refresh_token` with the grant's own
+    //# client authentication (REF-01, U).
     let url = HttpUrl::parse(&terms.token_endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let refresh_token = grant.refresh_token.as_ref().ok_or(Code::Internal)?;
     let mut client = terms.client.clone();
@@ -378,6 +375,10 @@ fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result
     {
         client.secret = Some(secret.clone());
     }
+    //= spec/rfc8707.md#2-2
+    //# A refresh request MUST carry the grant's `resource` too (REF-02, U).
+    //= spec/oauth21.md#4-3-1
+    //# A refresh request MUST NOT ask for more oauth scopes than were granted (REF-03, U).
     let form = token::refresh(refresh_token, terms.resource.as_deref(), None).map_err(|_| Code::Internal)?;
     Exchange::new(&url, terms.address_policy.clone(), TOKEN_RESPONSE_MAX_BYTES)
         .start_within(slack)
@@ -413,12 +414,12 @@ impl Verdict {
                 | HttpFault::Unknown,
             ) => return Self::Doubt,
         };
-        // NET-04: a redirect is a refusal; nothing was issued.
+        // A redirect is a refusal; nothing was issued.
         if (300..400).contains(&response.status) {
             return Self::Refused(Failure::new(Code::Redirected));
         }
         match token::read(response.status, response.header("content-type"), response.body.expose()) {
-            // TOK-09: tokens of a type that cannot be used are tokens that cannot be seen.
+            // Tokens of a type that cannot be used are tokens that cannot be seen.
             TokenAnswer::Tokens(TokenResponse { token_type: TokenType::Other(_), .. }) => Self::Doubt,
             TokenAnswer::Tokens(tokens) => Self::Tokens(Box::new(tokens)),
             TokenAnswer::InDoubt(_) => Self::Doubt,
@@ -426,9 +427,13 @@ impl Verdict {
                 until: response.header("retry-after").and_then(|value| retry_after::read(value, cx.now())),
             },
             TokenAnswer::Refused(error) => match error.code {
-                // REF-07
+                //= spec/derived.md#ref-07
+                //# `invalid_grant` MUST end the named generation and ask for authorization again, whereas a
+                //# network error or a 5xx keeps the tokens and backs off (REF-07, U, derived).
                 TokenErrorCode::InvalidGrant => Self::Dead,
-                // ERR-02
+                //= spec/derived.md#err-02
+                //# `invalid_client` at the token endpoint MUST make the issuer's registration stale and lead
+                //# to one new dynamic registration at most, else to a report (ERR-02, U, derived).
                 TokenErrorCode::InvalidClient => Self::ClientRefused,
                 TokenErrorCode::InvalidRequest
                 | TokenErrorCode::InvalidScope

@@ -19,7 +19,15 @@ use crate::setting::{
     GATEWAY, ISSUER, LOOPBACK, SERVER, Setting, caller, cookie_pair, name, parameters, process,
 };
 
-// AZQ-01, AZQ-02, AZQ-03, AZQ-04, AZQ-05, AZQ-06, AZQ-14, F25, F26, F27
+//= spec/rfc7636.md#4-2
+//= type=test
+//# The request MUST say `code_challenge_method=S256`, the challenge being SHA-256 of the ASCII verifier in
+//# base64url without padding (AZQ-03, U).
+//= spec/oauth21.md#4-1-1
+//= type=test
+//# `state` and `scope` SHOULD NOT carry anything sensitive, and data in `state` MUST be protected against
+//# change, which is why ours is random and no more (AZQ-14, U).
+// F25, F26, F27
 #[test]
 fn the_authorization_url_says_all_that_the_issuer_must_know() {
     let mut setting = Setting::new();
@@ -46,7 +54,15 @@ fn the_authorization_url_says_all_that_the_issuer_must_know() {
     assert!(setting.events.contains(&begun));
 }
 
-// AZQ-04, AZQ-05, STEP-06, atk:CSR-06
+//= spec/rfc7636.md#4-1
+//= type=test
+//# The verifier MUST have 43 to 128 unreserved characters, be made from 32 random octets, and be new for
+//# every pending flow, after an error too (AZQ-04, U).
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# `state` SHOULD be random, used once and tied to user agent and pending flow, and where PKCE is missing it
+//# MUST be (AZQ-05, U).
+// atk:CSR-06
 #[test]
 fn nothing_random_is_used_twice() {
     let mut setting = Setting::new();
@@ -61,6 +77,10 @@ fn nothing_random_is_used_twice() {
     }
 }
 
+//= spec/oauth21.md#3-1
+//= type=test
+//# Endpoints MUST be absolute https URLs without fragment, and a query that the authorization endpoint
+//# already has is kept (ASM-08, U).
 // F35, F37
 #[test]
 fn what_the_endpoint_and_the_operator_say_stays_beside_our_own() {
@@ -73,7 +93,11 @@ fn what_the_endpoint_and_the_operator_say_stays_beside_our_own() {
     assert!(url.contains("audience=a%26b%20c"));
 }
 
-// AZQ-08, conformance 6 to 8
+//= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+//= type=test
+//# The `scope` of a challenge MUST be taken as what the current operation needs, and the engine MUST NOT
+//# expect of it any relation to `scopes_supported` (CH-06, U).
+// conformance 6 to 8
 #[test]
 fn the_challenges_scopes_come_before_the_metadatas() {
     let scopes_of = |challenged: Option<&str>, listed: Option<&[&str]>| {
@@ -100,7 +124,11 @@ fn an_operators_limit_holds_against_a_greedy_server() {
     assert_eq!(redirect.notes, [Note::ScopesLimited]);
 }
 
-// AZQ-09, conformance 16 and 17
+//= spec/mcp-2026-07-28.md#idx-refresh-tokens
+//= type=test
+//# `offline_access` MAY be asked for, and then with `prompt=consent`, where the issuer's own
+//# `scopes_supported` lists it, and elsewhere MUST NOT be (AZQ-09, U).
+// conformance 16 and 17
 #[test]
 fn a_refresh_token_is_asked_for_as_the_issuer_wants_it() {
     let mut setting = Setting::new();

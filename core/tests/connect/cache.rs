@@ -91,7 +91,11 @@ fn an_error_is_never_remembered() {
     setting.begin().unwrap();
 }
 
-// T-06, CH-07
+//= spec/rfc9728.md#5-2
+//= type=test
+//# On a new challenge with `resource_metadata` for a resource already known, the engine SHOULD fetch the
+//# document again, check it and use what it says now (CH-07, U).
+// T-06
 #[test]
 fn another_url_in_the_challenge_is_asked_whatever_is_remembered() {
     let mut setting = Setting::new();

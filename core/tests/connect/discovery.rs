@@ -13,7 +13,6 @@ const PATH_FORM: &str = "https://mcp.good/.well-known/oauth-protected-resource/m
 const ROOT_FORM: &str = "https://mcp.good/.well-known/oauth-protected-resource";
 const ISSUER_METADATA: &str = "https://as.good/.well-known/oauth-authorization-server";
 
-// CH-01, CH-04, PRM-10, PRM-15, AZQ-06
 #[test]
 fn a_challenge_names_the_metadata_and_nothing_else_is_guessed() {
     let mut setting = Setting::new();
@@ -41,7 +40,9 @@ fn the_probe_is_a_request_as_any_client_makes_it_but_without_a_credential() {
     assert_eq!(body["params"]["capabilities"], json!({}));
 }
 
-// CH-05, PRM-09
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# Where no `resource_metadata` is given, the engine MUST probe the well-known URLs (CH-05, U).
 #[test]
 fn without_a_named_url_the_path_form_comes_before_the_root_form() {
     let mut setting = Setting::new();
@@ -58,7 +59,7 @@ fn with_root_form_alone(setting: &Setting) {
     });
 }
 
-// atk:AUD-02, PRM-12
+// atk:AUD-02
 #[test]
 fn the_root_form_gives_a_parent_grant_and_says_so() {
     let mut setting = Setting::new();
@@ -93,7 +94,14 @@ fn the_root_form_does_not_stand_in_for_a_path_form_in_trouble() {
     assert_eq!(setting.asked_urls(), [PROBE, PATH_FORM]);
 }
 
-// CH-04, ASM-03
+//= spec/mcp-2026-07-28.md#disc-authorization-server-metadata-discovery
+//= type=test
+//# For an issuer with a path the engine MUST try RFC 8414 with the path inserted, OpenID Connect with the
+//# path inserted, then OpenID Connect behind the path, and never the document at the root of the host
+//# (ASM-03, U).
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# When a challenge names `resource_metadata`, the engine MUST use that URL and not guess another (CH-04, U).
 #[test]
 fn metadata_may_stand_wherever_the_challenge_says() {
     let mut setting = Setting::at("https://as.good/tenant1", SERVER, |_| {}, |_| {});
@@ -115,6 +123,10 @@ fn metadata_may_stand_wherever_the_challenge_says() {
     );
 }
 
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# The root document MUST stay unasked once an earlier source has answered or a challenge has named a URL
+//# (PRM-10, U).
 #[test]
 fn a_named_url_that_is_absent_leaves_the_path_form_but_never_the_root_form() {
     let mut setting = Setting::new();
@@ -132,7 +144,9 @@ fn a_named_url_that_is_absent_leaves_the_path_form_but_never_the_root_form() {
     assert!(!setting.begin().unwrap().parent);
 }
 
-// ASM-04
+//= spec/mcp-2026-07-28.md#idx-overview
+//= type=test
+//# The engine MUST understand RFC 8414 and OpenID Connect Discovery documents alike (ASM-02, U).
 #[test]
 fn an_issuer_without_path_has_two_places() {
     let mut setting = Setting::new();
@@ -142,7 +156,7 @@ fn an_issuer_without_path_has_two_places() {
     assert_eq!(setting.asked_urls()[2..4], places);
 }
 
-// T-04, CH-13, atk:HDR-02
+// T-04, atk:HDR-02
 #[test]
 fn a_repeated_parameter_is_ignored_noted_and_the_derived_forms_are_asked() {
     let mut setting = Setting::new();
@@ -162,7 +176,10 @@ fn a_challenge_that_cannot_be_read_to_its_end_is_noted() {
     assert_eq!(setting.begin().unwrap().notes, [Note::MalformedChallenge]);
 }
 
-// CH-01: a server may let the first request pass.
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# Where no `resource_metadata` is given, the engine MUST probe the well-known URLs (CH-05, U).
+// A server may let the first request pass.
 #[test]
 fn a_server_that_does_not_challenge_the_probe_is_found_by_the_derived_forms() {
     for answer in
@@ -175,7 +192,9 @@ fn a_server_that_does_not_challenge_the_probe_is_found_by_the_derived_forms() {
     }
 }
 
-// PRM-11
+//= spec/mcp-2026-07-28.md#disc-sequence-diagram
+//= type=test
+//# When no source has a document, the engine MUST give up or use what was configured beforehand (PRM-11, U).
 #[test]
 fn a_server_without_metadata_is_refused_unless_its_issuer_is_configured() {
     let mut setting = Setting::new();
@@ -212,6 +231,14 @@ fn the_resource_parameter_is_as_the_connector_says() {
     }
 }
 
+//= spec/rfc8414.md#4
+//= type=test
+//# Issuers, client ids, resources, redirect URIs and states MUST be compared code point by code point as
+//# received, a parsed copy serving only to build URLs (NET-09, all).
+//= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+//= type=test
+//# The `resource` string of the metadata MUST be kept as received for every later `resource` parameter
+//# (PRM-15, U).
 // T-01, R37: the text as configured is what is compared and sent, whatever a parser makes of it.
 #[test]
 fn a_server_url_is_compared_and_sent_byte_for_byte() {
@@ -226,7 +253,11 @@ fn a_server_url_is_compared_and_sent_byte_for_byte() {
     assert_eq!(parameters(&redirect.url).get("resource"), Some(server));
 }
 
-// PRM-14, T-42
+//= spec/mcp-2026-07-28.md#disc-authorization-server-location
+//= type=test
+//# Of several listed issuers the engine MUST choose one and keep the registrations and tokens of each apart
+//# (PRM-14, U).
+// T-42
 #[test]
 fn the_first_issuer_with_metadata_is_taken() {
     let first = grantway_testing::Issuer::new("https://as.first");
@@ -270,7 +301,6 @@ mod legacy {
         setting
     }
 
-    // ASM-09
     #[test]
     fn by_waiver_the_metadata_of_the_servers_origin_is_used() {
         let mut setting = legacy(SERVER);
@@ -284,7 +314,10 @@ mod legacy {
         assert_eq!(parameters(&redirect.url).get("resource"), Some(SERVER));
     }
 
-    // ASM-09
+    //= spec/mcp-2025-03-26.md#fallbacks-for-servers-without-metadata-discovery
+    //= type=test
+    //# For 2025-03-26 servers, and by opt-in only, the engine MAY look for metadata at the server's origin
+    //# and fall back to `/authorize`, `/token` and `/register` there (ASM-09, U).
     #[test]
     fn by_waiver_a_server_without_any_metadata_has_its_endpoints_at_the_origin() {
         let mut setting = legacy(SERVER);
@@ -296,7 +329,11 @@ mod legacy {
         assert!(!redirect.protected);
     }
 
-    // atk:MIX-12, ASM-09
+    //= spec/mcp-2025-03-26.md#fallbacks-for-servers-without-metadata-discovery
+    //= type=test
+    //# For 2025-03-26 servers, and by opt-in only, the engine MAY look for metadata at the server's origin
+    //# and fall back to `/authorize`, `/token` and `/register` there (ASM-09, U).
+    // atk:MIX-12
     #[test]
     fn without_the_waiver_nothing_is_guessed() {
         let mut setting = legacy(SERVER);

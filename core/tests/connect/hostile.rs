@@ -10,7 +10,10 @@ use crate::setting::{SERVER, Setting};
 
 const EVIL: &str = "https://evil.example";
 
-// PRM-12, PRM-13, atk:AUD-01
+//= spec/rfc9728.md#3-3
+//= type=test
+//# After such a mismatch the engine MUST stop before it registers or asks for authorization (PRM-13, U).
+// atk:AUD-01
 #[test]
 fn metadata_about_another_resource_stops_everything() {
     for resource in
@@ -25,7 +28,11 @@ fn metadata_about_another_resource_stops_everything() {
     }
 }
 
-// ASM-06, atk:MIX-09
+//= spec/rfc8414.md#3-3
+//= type=test
+//# The engine MUST refuse metadata whose `issuer` is not exactly the issuer asked for, and then use nothing
+//# in it, the registration endpoint included (ASM-06, U).
+// atk:MIX-09
 #[test]
 fn metadata_of_another_issuer_stops_everything_at_each_place() {
     use grantway_testing::WellKnown::{OAuth, OpenIdAppended, OpenIdInserted};
@@ -60,7 +67,11 @@ fn an_endpoint_at_the_honest_issuer_is_refused_before_the_redirect() {
     }
 }
 
-// ASM-07, atk:COD-07
+//= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+//= type=test
+//# The engine MUST refuse an issuer whose metadata, of either kind, lacks `code_challenge_methods_supported`
+//# or `S256` in it (ASM-07, U).
+// atk:COD-07
 #[test]
 fn nobody_is_sent_to_an_issuer_without_s256() {
     for methods in [Value::Null, json!([]), json!(["plain"])] {
@@ -70,7 +81,7 @@ fn nobody_is_sent_to_an_issuer_without_s256() {
     }
 }
 
-// HDR-03, atk:HDR-03
+// atk:HDR-03
 #[test]
 fn a_challenge_that_names_a_foreign_origin_is_not_followed() {
     for named in ["https://evil.example/prm", "http://mcp.good/prm", "https://mcp.good:8443/prm"] {
@@ -85,7 +96,10 @@ fn redirects() -> impl Iterator<Item = Response> {
     [301, 302, 303, 307, 308].into_iter().map(|status| Response::redirect(status, "http://169.254.169.254/"))
 }
 
-// NET-04, atk:NET-05
+//= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+//= type=test
+//# Redirects SHOULD NOT be followed on their own, since every hop would need the whole check (NET-04, U).
+// atk:NET-05
 #[test]
 fn no_redirect_is_followed() {
     for redirect in redirects() {
@@ -121,6 +135,9 @@ fn bombs_and_ambiguous_documents_are_refused() {
     }
 }
 
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).
 // atk:NET-12
 #[test]
 fn ten_thousand_issuers_cost_at_most_eight_requests() {
@@ -136,7 +153,11 @@ fn ten_thousand_issuers_cost_at_most_eight_requests() {
     assert!(asked.iter().all(|url| !url.contains("slow3")));
 }
 
-// NET-02, NET-03, atk:NET-01, atk:NET-02, atk:NET-03
+//= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+//= type=test
+//# On a server, every URL that came from a peer MUST be treated as a way to internal hosts:
+//# `resource_metadata`, the issuers and each endpoint of theirs (NET-02, U).
+// atk:NET-01, atk:NET-02, atk:NET-03
 #[test]
 fn nothing_is_sent_to_private_addresses_that_metadata_name() {
     for target in [
@@ -187,7 +208,11 @@ fn an_answer_from_an_address_that_a_name_was_rebound_to_is_dropped() {
     }
 }
 
-// NET-05, atk:URL-01, atk:URL-02, atk:URL-03, atk:URL-04
+//= spec/mcp-best-practices.md#oauth-authorization-url-validation
+//= type=test
+//# An authorization URL MUST be https, or http to loopback, by an allow-list that leaves out `javascript:`,
+//# `data:`, `file:` and `vbscript:` (NET-05, U).
+// atk:URL-01, atk:URL-02, atk:URL-03, atk:URL-04
 #[test]
 fn a_browser_is_only_ever_given_a_url_that_nothing_else_is_read_into() {
     for endpoint in [
@@ -212,7 +237,10 @@ fn a_browser_is_only_ever_given_a_url_that_nothing_else_is_read_into() {
     assert!(url.bytes().all(is_plain), "{url}");
 }
 
-// NET-11
+//= spec/oauth21.md#3-1
+//= type=test
+//# A parameter MUST NOT be sent or accepted twice, `resource` excepted, and an empty value counts as absent
+//# (NET-11, U/S).
 #[test]
 fn an_endpoint_whose_query_sets_our_parameters_is_refused() {
     for query in ["redirect_uri=https://evil.example", "state=x", "request_uri=urn:x", "resource=x&a=b"] {
@@ -223,7 +251,10 @@ fn an_endpoint_whose_query_sets_our_parameters_is_refused() {
     }
 }
 
-// AZQ-15
+//= spec/derived.md#azq-15
+//= type=test
+//# An issuer with `require_pushed_authorization_requests` MUST be served by a pushed request or refused with
+//# a clear failure (AZQ-15, U, derived).
 #[test]
 fn an_issuer_that_wants_pushed_requests_is_named_as_such() {
     let mut setting = Setting::new();
@@ -231,7 +262,18 @@ fn an_issuer_that_wants_pushed_requests_is_named_as_such() {
     assert_eq!(setting.begin_fails(), "config.pushed_authorization_required");
 }
 
-// REG-05, atk:MIX-05
+//= spec/mcp-2026-07-28.md#disc-authorization-server-location
+//= type=test
+//# Of several listed issuers the engine MUST choose one and keep the registrations and tokens of each apart
+//# (PRM-14, U).
+//= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+//= type=test
+//# A registration MUST be stored under the issuer that gave it (REG-04, U).
+//= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+//= type=test
+//# When a resource moves to another issuer, the engine MUST NOT take the old credentials along and MUST
+//# register anew (REG-05, U).
+// atk:MIX-05
 #[test]
 fn nothing_registered_at_one_issuer_is_shown_to_another() {
     let mut setting = Setting::new();
@@ -250,7 +292,10 @@ fn nothing_registered_at_one_issuer_is_shown_to_another() {
     assert!(!redirect.url.contains(&setting.issuer.authorizations()[0].get("client_id").unwrap().to_owned()));
 }
 
-// NET-13: what a server answers stays between us and that server.
+//= spec/derived.md#net-13
+//= type=test
+//# Status and body of a failed fetch MUST NOT be handed on to the MCP server (NET-13, U, derived).
+// What a server answers stays between us and that server.
 #[test]
 fn a_failure_repeats_nothing_of_a_document() {
     let mut setting = Setting::new();

@@ -30,7 +30,16 @@ fn with_static(setting: &mut Setting, issuer: Option<&str>, secret: Option<&str>
     setting.issuer.register_static("by-hand", secret, method, &["https://gw.good/callback"]);
 }
 
-// REG-02, REG-03, REG-11
+//= spec/mcp-2026-07-28.md#idx-client-registration
+//= type=test
+//# A static, CIMD or dynamic registration MUST be in hand before authorization is asked for (REG-01, U).
+//= spec/mcp-2026-07-28.md#reg-client-registration
+//= type=test
+//# The engine SHOULD prefer a static registration, then CIMD if the issuer advertises it, then dynamic
+//# registration if there is an endpoint, and ask a person last (REG-02, U).
+//= spec/mcp-2026-07-28.md#reg-advertising-cimd-support
+//= type=test
+//# A URL SHOULD serve as client id only where the issuer has said that it supports CIMD (REG-11, U).
 #[test]
 fn static_comes_before_a_document_before_dynamic_before_nothing() {
     let mut setting = Setting::with(|config| config.client_metadata_url = Some(CIMD.to_owned()), |_| {});
@@ -53,7 +62,10 @@ fn static_comes_before_a_document_before_dynamic_before_nothing() {
     assert_eq!(setting.begin_fails(), "config.registration_needed");
 }
 
-// REG-20
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# The redirect URI of a request MUST be one that was registered, be it dynamically, by CIMD or by hand
+//# (REG-20, U).
 #[test]
 fn a_document_is_not_used_for_a_redirect_uri_that_it_does_not_list() {
     let mut setting = Setting::with(|config| config.client_metadata_url = Some(CIMD.to_owned()), |_| {});
@@ -77,7 +89,14 @@ fn a_document_is_not_used_for_a_redirect_uri_that_it_does_not_list() {
     assert_eq!(client_id(&redirect.url), CIMD);
 }
 
-// REG-12, REG-14, REG-15
+//= spec/rfc7591.md#3-1
+//= type=test
+//# The engine MUST register by a POST of JSON and SHOULD name only redirect URIs, grants, response types and
+//# an authentication method it really uses (REG-14, U).
+//= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+//= type=test
+//# A dynamic registration MUST state `application_type`, which SHOULD be `native` for desktop, command line
+//# and localhost and `web` for a remote browser application (REG-15, U).
 #[test]
 fn a_dynamic_registration_says_what_we_are_and_no_more() {
     let mut setting = Setting::new();
@@ -102,6 +121,9 @@ fn a_dynamic_registration_says_what_we_are_and_no_more() {
     assert_eq!(native["token_endpoint_auth_method"], "none");
 }
 
+//= spec/mcp-2026-07-28.md#reg-dynamic-client-registration
+//= type=test
+//# Dynamic registration MAY be supported, deprecated as it is (REG-13, U/S).
 // F17, T-38
 #[test]
 fn one_registration_serves_all_owners_and_connectors_of_a_tenant() {
@@ -115,7 +137,7 @@ fn one_registration_serves_all_owners_and_connectors_of_a_tenant() {
     assert_eq!(setting.issuer.registrations().len(), 1);
 }
 
-// REG-04, atk:TEN-06
+// atk:TEN-06
 #[test]
 fn a_registration_of_one_tenant_is_invisible_to_another() {
     let mut setting = Setting::new();
@@ -136,6 +158,10 @@ fn a_registration_of_one_tenant_is_invisible_to_another() {
     assert_eq!(setting.issuer.registrations().len(), 2);
 }
 
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# The redirect URI of a request MUST be one that was registered, be it dynamically, by CIMD or by hand
+//# (REG-20, U).
 // R15
 #[test]
 fn another_redirect_uri_is_another_registration() {
@@ -150,7 +176,11 @@ fn another_redirect_uri_is_another_registration() {
     assert_eq!(setting.issuer.registrations().len(), 2);
 }
 
-// REG-06, REG-05, atk:MIX-05
+//= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+//= type=test
+//# Static credentials whose issuer is no longer the resource's SHOULD lead to an error, not to an attempt
+//# (REG-06, U).
+// atk:MIX-05
 #[test]
 fn a_static_registration_is_used_at_its_own_issuer_alone() {
     let mut setting = Setting::new();
@@ -160,7 +190,10 @@ fn a_static_registration_is_used_at_its_own_issuer_alone() {
     assert_eq!(setting.begin_fails(), "config.registration_issuer_mismatch");
 }
 
-// REG-05, REG-06, atk:MIX-05
+//= spec/mcp-2026-07-28.md#reg-pre-registration
+//= type=test
+//# Static credentials from an operator SHOULD be supported (REG-03, U).
+// atk:MIX-05
 #[test]
 fn a_static_registration_without_an_issuer_belongs_to_the_first_for_good() {
     let mut setting = Setting::new();
@@ -192,7 +225,11 @@ fn a_static_registration_that_cannot_authenticate_there_is_named() {
     assert!(failure.reason().is_some());
 }
 
-// REG-17, REG-18, T-09
+//= spec/rfc7591.md#3-2-1
+//= type=test
+//# What the registration response says MUST replace what was asked for: authentication method, redirect URIs,
+//# oauth scopes and grants are the issuer's to change (REG-17, U).
+// T-09
 #[test]
 fn the_method_that_the_issuer_returns_is_used() {
     for (offered, returned) in [
@@ -218,7 +255,14 @@ fn the_method_that_the_issuer_returns_is_used() {
     setting.connect();
 }
 
-// F15, REG-16
+//= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+//= type=test
+//# A registration refused over its redirect URIs MUST be provided for: it SHOULD end in a meaningful error
+//# and MAY be tried again with another type or other URIs (REG-16, U).
+//= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+//= type=test
+//# A registration error SHOULD reach user or developer in readable form (ERR-07, U).
+// F15
 #[test]
 fn a_refusal_is_readable() {
     for (answer, reason, text) in [
@@ -270,7 +314,10 @@ fn an_issuer_that_cannot_answer_now_is_asked_again_later() {
     setting.begin().unwrap();
 }
 
-// REG-19
+//= spec/rfc7591.md#3-2-1
+//= type=test
+//# A client secret MUST be used no longer than its `client_secret_expires_at`, where 0 means for ever, and a
+//# new registration follows (REG-19, U).
 #[test]
 fn an_expired_registration_is_made_anew() {
     let mut setting = Setting::new();
@@ -303,6 +350,10 @@ fn a_client_that_the_issuer_forgot_is_registered_anew_at_the_next_attempt() {
     assert_eq!(setting.issuer.registrations().len(), 2);
 }
 
+//= spec/derived.md#err-02
+//= type=test
+//# `invalid_client` at the token endpoint MUST make the issuer's registration stale and lead to one new
+//# dynamic registration at most, else to a report (ERR-02, U, derived).
 // atk:TOK-14
 #[test]
 fn an_issuer_that_forgets_for_ever_gets_one_renewal_an_hour() {

@@ -206,7 +206,11 @@ fn report(setting: &mut Setting, operation: &str, scope: &str) -> String {
     }
 }
 
-// STEP-03, STEP-04, STEP-05, STEP-06, conformance 9
+//= spec/derived.md#step-05
+//= type=test
+//# What was requested before MUST come from our own record, never from `scopes_supported`, as a
+//# case-sensitive set without order or hierarchy (STEP-05, U, derived).
+// conformance 9
 #[test]
 fn a_step_up_asks_for_what_was_asked_before_and_what_is_wanted_now() {
     let mut setting = Setting::new();
@@ -224,7 +228,11 @@ fn a_step_up_asks_for_what_was_asked_before_and_what_is_wanted_now() {
     assert_eq!(setting.asked_urls(), ["https://mcp.good/.well-known/oauth-protected-resource/mcp"]);
 }
 
-// STEP-05: a link knows what had been requested when it was made; our own record knows what was requested since.
+//= spec/derived.md#step-05
+//= type=test
+//# What was requested before MUST come from our own record, never from `scopes_supported`, as a
+//# case-sensitive set without order or hierarchy (STEP-05, U, derived).
+// A link knows what had been requested when it was made; our own record knows what was requested since.
 #[test]
 fn a_step_up_keeps_what_another_one_has_reached_meanwhile() {
     let mut setting = Setting::new();
@@ -237,7 +245,10 @@ fn a_step_up_keeps_what_another_one_has_reached_meanwhile() {
     assert_eq!(parameters(&url).get("scope"), Some("read write"));
 }
 
-// CH-06
+//= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+//= type=test
+//# The `scope` of a challenge MUST be taken as what the current operation needs, and the engine MUST NOT
+//# expect of it any relation to `scopes_supported` (CH-06, U).
 #[test]
 fn without_a_named_url_the_server_is_asked_but_the_scopes_at_hand_count() {
     let mut setting = Setting::new();

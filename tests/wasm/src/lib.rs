@@ -21,7 +21,8 @@ pub extern "C" fn begin_all(seed: u8) -> u32 {
 }
 
 fn begin(seed: u8) -> Option<u32> {
-    let bytes = |add: u8| std::array::from_fn(|at| (at as u8).wrapping_mul(7).wrapping_add(seed).wrapping_add(add));
+    let bytes =
+        |add: u8| std::array::from_fn(|at| (at as u8).wrapping_mul(7).wrapping_add(seed).wrapping_add(add));
     let keyring = Keyring::new(SealingKey::new(1, bytes(1)), bytes(2)).ok()?;
     let engine: Arc<Engine> = Engine::new(EngineConfig::new("wasm"), keyring).ok()?;
     let caller = Caller::new("acme", Principal::user("u").ok()?).ok()?;

@@ -72,7 +72,7 @@ impl Hyper {
     ) -> Result<(Box<dyn Stream>, Peer), NotSent> {
         let host = url.host().ok_or(NotSent::Unreachable)?;
         match (url.scheme(), &self.proxy) {
-            // NET-01: plain `http` is for this machine only, and no proxy stands before that.
+            // Plain `http` is for this machine only, and no proxy stands before that.
             ("http", _) => {
                 let permits = |address: IpAddr| is_loopback(address) && policy.permits(address);
                 let (tcp, address) = self.dial(url, &host, within, permits).await?;
@@ -103,7 +103,10 @@ impl Hyper {
         permits: impl Fn(IpAddr) -> bool,
     ) -> Result<(TcpStream, IpAddr), NotSent> {
         let mut addresses = self.addresses(host).await?;
-        // NET-02, NET-03, atk:NET-01, atk:NET-03, atk:NET-04: what is checked is what is connected to.
+        //= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+        //# Private and reserved ranges, in any spelling, SHOULD be refused on the resolved address, and the
+        //# address checked be the one connected to (NET-03, U).
+        // atk:NET-01, atk:NET-03, atk:NET-04: what is checked is what is connected to.
         addresses.retain(|address| permits(*address));
         if addresses.is_empty() {
             return Err(NotSent::AddressRefused);
@@ -142,7 +145,8 @@ impl Hyper {
             Some(address) => ServerName::from(address),
             None => ServerName::try_from(host.to_string()).map_err(|_| NotSent::Unreachable)?,
         };
-        // NET-08
+        //= spec/oauth21.md#7-1-3-2
+        //# TLS certificate chains MUST be validated, and a bearer token travels over TLS only (NET-08, U).
         let encrypted = self.tls.connect(name, tcp).await.map_err(|_| NotSent::Unreachable)?;
         Ok(Box::new(encrypted))
     }

@@ -42,6 +42,12 @@ fn user(response: &Response<Value>) -> &str {
     response.body()["result"]["content"][0]["text"].as_str().unwrap()
 }
 
+//= spec/mcp-2026-07-28.md#idx-token-requirements
+//= type=test
+//# Every HTTP request to the MCP server MUST carry the token as `Authorization: Bearer` (USE-01, U).
+//= spec/mcp-2026-07-28.md#idx-token-requirements
+//= type=test
+//# A token MUST NOT stand in a query, nor be sent by two methods at once (USE-02, U).
 #[tokio::test]
 async fn a_call_carries_the_callers_credential_and_no_other() {
     let (world, gw, alice) = Simulated::connected().await;

@@ -19,7 +19,7 @@ async fn server() -> Server {
 
 #[tokio::test]
 async fn loopback_is_refused_under_public_in_every_spelling() {
-    // NET-03, atk:NET-01, atk:NET-02, atk:NET-03
+    // atk:NET-01, atk:NET-02, atk:NET-03
     let server = server().await;
     let transport = Hyper::new().unwrap();
     for scheme in ["http", "https"] {
@@ -35,6 +35,10 @@ async fn loopback_is_refused_under_public_in_every_spelling() {
     assert_eq!(server.connections(), 0);
 }
 
+//= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+//= type=test
+//# Private and reserved ranges, in any spelling, SHOULD be refused on the resolved address, and the address
+//# checked be the one connected to (NET-03, U).
 #[tokio::test]
 async fn a_name_that_leads_to_a_forbidden_address_is_refused() {
     // atk:NET-04
@@ -88,7 +92,6 @@ async fn an_address_that_does_not_answer_leaves_the_others_their_turn() {
 
 #[tokio::test]
 async fn plain_http_reaches_loopback_only() {
-    // NET-01
     let policy = || AddressPolicy::Allow(vec![Cidr::parse("10.0.0.0/8").unwrap()]);
     assert_refused(&Hyper::new().unwrap(), "http://10.0.0.1/", policy()).await;
     assert_refused(&Hyper::new().unwrap(), "http://93.184.215.14/", AddressPolicy::Public).await;

@@ -10,9 +10,12 @@ use tokio::time::{sleep, timeout};
 
 use super::{SECOND, Server, exchange, get, read_request, response, write};
 
+//= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+//= type=test
+//# Redirects SHOULD NOT be followed on their own, since every hop would need the whole check (NET-04, U).
 #[tokio::test]
 async fn a_redirect_is_the_answer() {
-    // NET-04, atk:NET-05
+    // atk:NET-05
     for status in [301, 302, 303, 307, 308] {
         let target = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let server = Server::answering(format!(

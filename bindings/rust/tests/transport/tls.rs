@@ -81,9 +81,11 @@ async fn a_trusted_certificate_with_the_right_name_is_accepted() {
     assert_eq!(response(identity.trusting().exchange(get(url)).await).body.expose(), b"ok");
 }
 
+//= spec/oauth21.md#7-1-3-2
+//= type=test
+//# TLS certificate chains MUST be validated, and a bearer token travels over TLS only (NET-08, U).
 #[tokio::test]
 async fn a_self_signed_certificate_is_refused_and_nothing_is_sent() {
-    // NET-08
     let identity = Identity::new("issuer.example");
     let (server, mut handshakes) = server(&identity, answer).await;
     let transport = Hyper::new().unwrap().with_resolver(Names::new(&[&["127.0.0.1"]]));
@@ -92,9 +94,11 @@ async fn a_self_signed_certificate_is_refused_and_nothing_is_sent() {
     assert_eq!(handshakes.recv().await, Some(false));
 }
 
+//= spec/oauth21.md#7-1-3-2
+//= type=test
+//# TLS certificate chains MUST be validated, and a bearer token travels over TLS only (NET-08, U).
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused_and_nothing_is_sent() {
-    // NET-08
     let identity = Identity::new("issuer.example");
     let (server, mut handshakes) = server(&identity, answer).await;
     for host in ["other.example", "127.0.0.1"] {

@@ -39,7 +39,7 @@ impl Install {
         let Redeeming { place, key, flow, claim } = redeeming;
         let now = cx.now();
         let terms = flow.terms.clone();
-        // TEN-08: for the label, and to notice another account; never for a decision about rights.
+        // atk:TEN-08: for the label, and to notice another account; never for a decision about rights.
         let account = tokens
             .id_token
             .as_ref()
@@ -48,10 +48,14 @@ impl Install {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             obtained_at: now,
-            // TOK-11, TOK-12
+            //= spec/oauth21.md#3-2-3
+            //# The engine MUST NOT count on `expires_in`, on a refresh token, or on the size or form of a
+            //# token (TOK-11, U).
             expires_at: expiry(cx, now, tokens.expires_in),
             terms,
-            // TOK-10
+            //= spec/oauth21.md#3-2-3
+            //# The `scope` of a response MUST be taken as what was granted, and its absence as a grant of all
+            //# that was asked for (TOK-10, U).
             scopes: tokens.scopes.unwrap_or_else(|| flow.scopes.clone()),
             family: 0,
             sends: 0,
@@ -145,20 +149,24 @@ impl Decide for Install {
             (_, None) => Some(Code::ConnectorUnknown),
             _ => Some(Code::FlowSuperseded),
         };
-        match refused {
-            None => self.install(cx, &mut connection),
-            Some(_) => connection.park(self.grant.parked()),
+        if refused.is_none() {
+            self.install(cx, &mut connection);
+        } else {
+            connection.park(self.grant.parked());
         }
-        let index = schedule(cx, &self.place, &mut connection);
-        let mut writes = vec![cx.put(&place_key, as_connection, &*connection, id, None)];
-        writes.extend(index);
-        // The claim alone makes this the flow's only end; its precondition is a belt.
+        let mut writes = Vec::new();
+        // First, for by its first write the transaction knows its own commit again: a connection just installed may be written
+        // by others before an unknown commit is looked at, a flow that has ended is not.
         if let Some(stored) = claimed {
+            // The claim alone makes this the flow's only end; its precondition is a belt.
             let precondition = stored.unchanged();
             let mut flow = stored.record;
             flow.status = if refused.is_none() { FlowStatus::Completed } else { FlowStatus::Failed };
             writes.push(cx.put(&self.key, precondition, &flow, id, Some(flow.expires_at)));
         }
+        let index = schedule(cx, &self.place, &mut connection);
+        writes.push(cx.put(&place_key, as_connection, &*connection, id, None));
+        writes.extend(index);
         match (refused, connector) {
             (None, Some(connector)) => {
                 let key = Key::connector(&self.place.tenant, &self.place.connector);

@@ -22,6 +22,8 @@ pub(super) struct TakeLease {
     observed: Option<Observation>,
     /// The attempt of our own whose answer was in doubt.
     previous: Option<AttemptId>,
+    /// When the lease ends; the same for every try, since any of those whose fate is unknown may be the one that was applied.
+    until: Option<UnixMillis>,
 }
 
 /// What the decision comes to.
@@ -71,7 +73,7 @@ impl TakeLease {
         observed: Option<Observation>,
         previous: Option<AttemptId>,
     ) -> Self {
-        Self { place: wish.place.clone(), rejected: wish.rejected, issuer, observed, previous }
+        Self { place: wish.place.clone(), rejected: wish.rejected, issuer, observed, previous, until: None }
     }
 
     /// Whether somebody else's lease may be taken over.
@@ -137,6 +139,9 @@ impl Decide for TakeLease {
                 Err(failure) => return Decision::fail(failure),
             }
         }
+        //= spec/derived.md#ref-06
+        //# One lease holder at a time MUST refresh a grant, over tasks and processes, and who loses the lease
+        //# reads again before calling the grant dead (REF-06, U, derived).
         if let Some(lease) = grant.lease
             && self.previous != Some(lease.attempt)
             && !self.is_free(cx, &lease, version)
@@ -151,6 +156,8 @@ impl Decide for TakeLease {
             InDoubt::Never => 1,
             InDoubt::RetryOnce => SENDS_MAX,
         };
+        //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+        //# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).
         if grant.sends >= sends_max {
             grant.condemned = Some(Condemned::InDoubt);
             grant.lease = None;
@@ -158,7 +165,8 @@ impl Decide for TakeLease {
             let take = if usable { Take::Usable(connection) } else { Take::Condemned(connection) };
             return Decision::Commit(vec![write], take);
         }
-        let lease = Lease { attempt: id, until: now.plus(limits.lease_ms) };
+        let until = *self.until.get_or_insert(now.plus(limits.lease_ms));
+        let lease = Lease { attempt: id, until };
         grant.sends = grant.sends.saturating_add(1);
         grant.lease = Some(lease);
         let leased = Leased { grant: (**grant).clone(), lease, epoch, generation };

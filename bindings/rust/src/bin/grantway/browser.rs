@@ -15,6 +15,9 @@ pub(crate) fn open(url: &str) -> bool {
         Some(browser) => Command::new(browser),
         None => system_opener(),
     };
+    //= spec/mcp-best-practices.md#oauth-authorization-url-validation
+    //# A URL MUST NOT be opened through a shell, and one that came from a server MUST be parsed and checked
+    //# first (NET-06, U).
     let started = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     match started {
         Ok(mut child) => {
@@ -55,9 +58,11 @@ fn system_opener() -> Command {
 mod tests {
     use super::*;
 
-    // atk:URL-01
-    // atk:URL-02
-    // atk:URL-03
+    //= spec/mcp-best-practices.md#oauth-authorization-url-validation
+    //= type=test
+    //# A URL MUST NOT be opened through a shell, and one that came from a server MUST be parsed and checked
+    //# first (NET-06, U).
+    // atk:URL-01, atk:URL-02, atk:URL-03
     #[test]
     fn only_plain_web_urls_reach_an_opener() {
         for url in

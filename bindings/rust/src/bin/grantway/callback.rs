@@ -67,9 +67,11 @@ impl Listener {
         }
     }
 
-    // AZQ-12: the address, not `localhost`; IPv4 and IPv6 are tried.
     async fn bind_anywhere() -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        //= spec/rfc8252.md#7-3
+        //# A loopback redirect SHOULD name an IP literal and a port chosen for the flow, with a listener on
+        //# loopback only, IPv4 or IPv6, that lives no longer than the flow (AZQ-12, U).
         for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             for port in [PORT, 0] {
                 match TcpListener::bind((ip, port)).await {
@@ -219,6 +221,9 @@ impl Site {
             Ok(()) => timeout(ANSWER_WITHIN, answered).await.ok().and_then(Result::ok),
             Err(_) => None,
         };
+        //= spec/oauth21.md#2-3-6
+        //# The callback page SHOULD hold no third-party script and lead on to a clean URL, and MUST NOT
+        //# redirect to a place the request names (AZR-12, U).
         // atk:CSR-10: away from the URL with the code, before anything can be shown or remembered.
         let mut response = plain(StatusCode::SEE_OTHER);
         let location = hyper::header::HeaderValue::from_static(page.unwrap_or(Page::NotConnected).path());

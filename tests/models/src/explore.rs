@@ -1,0 +1,187 @@
+//! The exploration, by stateright.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use stateright::{Checker, HasDiscoveries, Model, Property as Condition};
+
+use crate::case::set_up;
+use crate::coverage::Happening;
+use crate::order::Order;
+use crate::property::Property;
+use crate::rows::Memory;
+use crate::scenario::Scenario;
+use crate::world::{Action, World};
+
+/// A scenario as stateright sees it.
+struct Exploration {
+    scenario: &'static Scenario,
+    starts: Vec<World<Memory>>,
+}
+
+impl Model for Exploration {
+    type State = World<Memory>;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<Self::State> {
+        self.starts.clone()
+    }
+
+    fn actions(&self, state: &Self::State, actions: &mut Vec<Action>) {
+        state.enabled(actions);
+    }
+
+    fn next_state(&self, state: &Self::State, action: Action) -> Option<Self::State> {
+        let mut next = state.clone();
+        next.act(action);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Condition<Self>> {
+        let mut conditions = always();
+        conditions.extend(sometimes().into_iter().filter(|condition| {
+            self.scenario.reaches.iter().any(|happening| happening.name() == condition.name)
+        }));
+        conditions
+    }
+}
+
+macro_rules! always {
+    ($($property:ident),+ $(,)?) => {
+        fn always() -> Vec<Condition<Exploration>> {
+            vec![$(Condition::always(Property::$property.name(), |_, world: &World<Memory>| world.holds(Property::$property))),+]
+        }
+    };
+}
+
+always! {
+    CodeRedeemedAtMostOnce, DisconnectWins, EffectsAreBounded, ExpiredStaysExpired, GenerationStrictlyRises,
+    MisuseChangesNothing, NobodyIsLoggedOutWithoutFaults, NoSilentLoss, NoStoredTokenIsRevoked, NoTokenBeforeItIsDurable, NoTokenIsForgotten,
+    RefreshTokenSentAtMostTwice, RefreshTokenSentOnceWithoutFaults,
+}
+
+macro_rules! sometimes {
+    ($($happening:ident),+ $(,)?) => {
+        /// Read from the counters, which the step before has moved.
+        fn sometimes() -> Vec<Condition<Exploration>> {
+            vec![$(Condition::sometimes(Happening::$happening.name(), |exploration: &Exploration, _| {
+                exploration.has(Happening::$happening)
+            })),+]
+        }
+    };
+}
+
+sometimes! { Adopted, Connected, Disconnected, InDoubt, Parked, Refreshed, Revoked, SentAgain }
+
+impl Exploration {
+    fn new(scenario: &'static Scenario) -> Self {
+        let start = |(number, variant)| {
+            let (case, ground) = set_up(scenario, number, variant, Memory::default());
+            World::new(Arc::new(case), ground)
+        };
+        Self { scenario, starts: scenario.variants.iter().copied().enumerate().map(start).collect() }
+    }
+
+    fn has(&self, happening: Happening) -> bool {
+        self.starts.iter().any(|world| world.case.coverage.has(happening))
+    }
+}
+
+/// What an exploration came to.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub scenario: &'static str,
+    pub states: usize,
+    pub transitions: usize,
+    pub depth: usize,
+    pub seconds: f64,
+    /// The time was over before every state was seen.
+    pub cut_off: bool,
+    /// Properties that do not hold, each with the way to a state that shows it.
+    pub broken: Vec<Counterexample>,
+    /// What should have happened somewhere and did not.
+    pub missing: Vec<&'static str>,
+    /// The most effects of one operation, by its name.
+    pub most_effects: Vec<(&'static str, u32)>,
+}
+
+impl Report {
+    /// Whether it shows what it is meant to show.
+    pub fn is_good(&self) -> bool {
+        self.broken.is_empty() && self.missing.is_empty() && !self.cut_off
+    }
+}
+
+/// The way from an initial state to one that breaks a property.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub struct Counterexample {
+    pub scenario: String,
+    pub property: String,
+    /// The variant's number.
+    pub variant: usize,
+    pub actions: Vec<Action>,
+}
+
+/// How to explore.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    pub threads: usize,
+    pub limit: Option<Duration>,
+    /// Breadth first, which gives shortest traces, and no further than the first broken property.
+    pub shortest: bool,
+}
+
+pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
+    let began = Instant::now();
+    let mut builder = Exploration::new(scenario)
+        .checker()
+        .threads(effort.threads)
+        .finish_when(HasDiscoveries::AnyFailures);
+    if let Some(limit) = effort.limit {
+        builder = builder.timeout(limit);
+    }
+    if effort.shortest {
+        report(scenario, effort, began, builder.spawn_bfs().join())
+    } else {
+        report(scenario, effort, began, builder.spawn_dfs().join())
+    }
+}
+
+fn report(
+    scenario: &'static Scenario,
+    effort: Effort,
+    began: Instant,
+    checker: impl Checker<Exploration>,
+) -> Report {
+    let seconds = began.elapsed();
+    let discoveries = checker.discoveries();
+    let broken = Property::ALL.iter().filter_map(|property| {
+        let path = discoveries.get(property.name())?.clone();
+        let variant = path.last_state().case.number;
+        let actions = path.into_actions();
+        let (scenario, property) = (scenario.name.to_owned(), property.name().to_owned());
+        Some(Counterexample { scenario, property, variant, actions })
+    });
+    let exploration = checker.model();
+    let most = |kind| {
+        let counts = exploration.starts.iter().map(|world| world.case.coverage.most_effects(kind));
+        (Order::NAMES[kind], counts.max().unwrap_or(0))
+    };
+    Report {
+        scenario: scenario.name,
+        states: checker.unique_state_count(),
+        transitions: checker.state_count(),
+        depth: checker.max_depth(),
+        seconds: seconds.as_secs_f64(),
+        cut_off: effort.limit.is_some_and(|limit| seconds >= limit),
+        broken: broken.collect(),
+        missing: scenario
+            .reaches
+            .iter()
+            .filter(|happening| !exploration.has(**happening))
+            .map(|happening| happening.name())
+            .collect(),
+        most_effects: (0..Order::KINDS).map(most).filter(|(_, effects)| *effects > 0).collect(),
+    }
+}
