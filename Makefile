@@ -13,7 +13,7 @@ models:      ; @cargo run -q --release -p grantway-models -- run
 mutants:     ; @python3 tests/models/mutants.py
 conformance: ; @python3 tools/gate.py --only conformance
 interop:     ; @python3 tools/gate.py --only interop
-stampede:    ; @cargo run -q --release -p grantway-stampede
+stampede:    ; @cargo run -q -p grantway-stampede
 fuzz:        ; @python3 tools/fuzz.py
 ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors

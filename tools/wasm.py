@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds the core for wasm32-unknown-unknown and checks that the module imports nothing: no clock, no random source, no I/O.
 
-Uses rustup's target where it is installed; else Debian's rustc-web with its wasm32 standard library, installed if need be.
+Uses rustup's target where it is installed; else Debian's rustc-web with its sources of the standard library, installed if need be.
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ TARGET = "wasm32-unknown-unknown"
 OUT = ROOT / "target" / "wasm"
 
 
-def toolchain() -> dict[str, str]:
-    """The environment of a cargo that has the target."""
+def toolchain() -> tuple[str, list[str], dict[str, str]]:
+    """A cargo that can build for the target, with arguments and environment."""
     listed = subprocess.run(["rustup", "target", "list", "--installed"], capture_output=True, text=True) \
         if shutil.which("rustup") else None
     if listed and TARGET in listed.stdout:
-        return {}
-    setup.debian("rustc-web", "cargo-web", "libstd-rust-web-dev-wasm32")
-    for cargo, rustc in (("/usr/bin/cargo-web", "/usr/bin/rustc-web"), ("/usr/bin/cargo", "/usr/bin/rustc")):
-        if Path(cargo).exists() and Path(rustc).exists():
-            return {"CARGO": cargo, "RUSTC": rustc}
-    sys.exit(f"wasm: no toolchain with {TARGET}: install it with `rustup target add {TARGET}`")
+        return "cargo", [], {}
+    setup.debian("rustc-web", "cargo-web", "rust-web-src")
+    # Its library has no prebuilt part for the target: it is built along, which only a bootstrap compiler takes.
+    return "/usr/bin/cargo", ["-Zbuild-std=std,panic_abort"], {"RUSTC": "/usr/bin/rustc", "RUSTC_BOOTSTRAP": "1"}
 
 
 def imports(module: bytes) -> int:
@@ -56,10 +54,9 @@ def imports(module: bytes) -> int:
 
 
 def main() -> None:
-    env = toolchain()
-    cargo = env.pop("CARGO", "cargo")
+    cargo, arguments, env = toolchain()
     subprocess.run([cargo, "build", "-q", "--release", "-p", "grantway-wasm-check", "--target", TARGET,
-                    "--target-dir", str(OUT)], check=True, cwd=ROOT, env={**os.environ, **env})
+                    "--target-dir", str(OUT), *arguments], check=True, cwd=ROOT, env={**os.environ, **env})
     module = (OUT / TARGET / "release" / "grantway_wasm_check.wasm").read_bytes()
     count = imports(module)
     if count:

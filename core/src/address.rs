@@ -30,7 +30,7 @@ pub enum AddressPolicy {
 impl AddressPolicy {
     /// Whether this address may be connected to.
     pub fn permits(&self, ip: IpAddr) -> bool {
-        // NET-03, atk:NET-01, atk:NET-03
+        // atk:NET-01, atk:NET-03
         judged(ip).into_iter().flatten().all(|ip| self.permits_one(ip))
     }
 

@@ -146,7 +146,7 @@ pub enum Target {
 
 /// Where an injected value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
     /// The access token of the same owner's connection to an account connector.
     Account(ConnectorId),

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::error::ConfigError;
 use crate::limits::Limits;
 use crate::protocol::url::{HttpUrl, PlainHttp};
 use crate::store::Keyring;
 
 /// How the engine treats what it cannot defend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Follows the specification and reports what it cannot defend.
     #[default]

@@ -26,6 +26,7 @@ pub mod event;
 pub mod limits;
 #[cfg(feature = "model")]
 pub mod model;
+pub mod message;
 pub mod moment;
 pub mod operation;
 pub(crate) mod policy;

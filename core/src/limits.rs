@@ -1,7 +1,10 @@
 //! The numbers, each with its reason. All can be configured; these are the defaults.
 
+use serde::Deserialize;
+
 /// Time limits and counts of the engine, in milliseconds where not said otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// One HTTP exchange. Default 20 s: slow issuers answer in ten.
     pub http_timeout_ms: u64,

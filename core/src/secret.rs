@@ -45,6 +45,9 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        //= spec/mcp-2026-07-28.md#sec-token-theft
+        //# Tokens MUST be stored securely, and no token, code, secret or assertion stands in a URL, a log or
+        //# a referrer (NET-07, all).
         f.write_str("Secret(…)")
     }
 }

@@ -136,9 +136,13 @@ fn public_addresses_are_permitted_under_each_policy() {
     }
 }
 
+//= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+//= type=test
+//# Private and reserved ranges, in any spelling, SHOULD be refused on the resolved address, and the address
+//# checked be the one connected to (NET-03, U).
 #[test]
 fn special_addresses_are_refused_unless_the_operator_lists_them() {
-    // NET-03, atk:NET-01, atk:NET-03
+    // atk:NET-01, atk:NET-03
     for ip in NOT_PUBLIC {
         assert!(!permits(&AddressPolicy::Public, ip), "{ip}");
         assert!(permits(&everything(), ip), "{ip}");

@@ -49,7 +49,13 @@ impl Case<'_> {
     }
 }
 
-// AZQ-01, AZQ-02, AZQ-03, AZQ-06, AZQ-08
+//= spec/oauth21.md#4-1-1
+//= type=test
+//# The request MUST carry `response_type=code`, `client_id` and always `redirect_uri`, added to whatever
+//# query the endpoint has (AZQ-01, U).
+//= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+//= type=test
+//# Every authorization request MUST carry a `code_challenge` (AZQ-02, U).
 #[test]
 fn the_request_carries_everything_that_the_flow_rests_on() {
     assert_eq!(
@@ -60,14 +66,20 @@ fn the_request_carries_everything_that_the_flow_rests_on() {
     );
 }
 
-// AZQ-08
+//= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+//= type=test
+//# The oauth scopes asked for SHOULD be those of the challenge, else all of the resource's
+//# `scopes_supported`, else the parameter is left out (AZQ-08, U).
 #[test]
 fn without_scopes_or_resource_the_parameter_is_left_out() {
     let case = Case { scopes: "", resource: None, ..PLAIN };
     assert_eq!((case.value("scope"), case.value("resource"), case.value("prompt")), (None, None, None));
 }
 
-// AZQ-01
+//= spec/oauth21.md#4-1-1
+//= type=test
+//# The request MUST carry `response_type=code`, `client_id` and always `redirect_uri`, added to whatever
+//# query the endpoint has (AZQ-01, U).
 #[test]
 fn a_query_of_the_endpoint_is_kept() {
     let case = Case { endpoint: "https://as.good/authorize?p=B2C_1%20x&flag", ..PLAIN };
@@ -75,7 +87,6 @@ fn a_query_of_the_endpoint_is_kept() {
     assert!(url.starts_with("https://as.good/authorize?p=B2C_1%20x&flag&response_type=code&"), "{url}");
 }
 
-// NET-11
 #[test]
 fn an_endpoint_that_sets_a_parameter_of_ours_is_refused() {
     for query in ["client_id=evil", "%63lient_id=evil", "state=", "scope=admin", "request_uri=urn:x", "a=%ff"]
@@ -85,7 +96,6 @@ fn an_endpoint_that_sets_a_parameter_of_ours_is_refused() {
     }
 }
 
-// NET-11
 #[test]
 fn extras_are_added_and_may_not_replace_a_parameter_of_ours() {
     let case = Case { extra: &[("access_type", "offline"), ("audience", "api.example")], ..PLAIN };
@@ -110,7 +120,6 @@ fn extras_are_added_and_may_not_replace_a_parameter_of_ours() {
     assert!(Case { endpoint, extra: &[("a", "2")], ..PLAIN }.url().is_err());
 }
 
-// AZQ-09
 #[test]
 fn consent_is_asked_for_beside_whatever_prompt_is_configured() {
     for (prompt_consent, configured, expected) in [

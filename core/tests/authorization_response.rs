@@ -38,7 +38,11 @@ fn a_url_a_path_and_a_bare_query_are_all_callbacks() {
     }
 }
 
-// AZR-09, NET-11, atk:MIX-02, atk:CSR-01
+//= spec/oauth21.md#4-1-2
+//= type=test
+//# A response MUST be refused when it repeats `code`, `state`, `iss` or `error` or has not exactly one of
+//# code and error, while unknown parameters are ignored (AZR-09, U).
+// atk:MIX-02, atk:CSR-01
 #[test]
 fn an_ambiguous_or_incomplete_callback_is_refused() {
     for callback in [
@@ -69,14 +73,19 @@ fn an_ambiguous_or_incomplete_callback_is_refused() {
     }
 }
 
-// NET-10
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# Metadata members and request or response parameters that are not known MUST be ignored (NET-10, U/S).
 #[test]
 fn unknown_parameters_are_ignored_even_when_repeated() {
     let response = parse("code=c&state=s&session_state=1&session_state=2&error=&hd=x");
     assert_eq!(response.answer_of(ISSUER, false), code("c"));
 }
 
-// AZR-06
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# `iss` is form-decoded once and compared as a plain string: the engine MUST NOT normalise either side in
+//# any way (AZR-06, U).
 #[test]
 fn values_are_form_decoded_once() {
     let response = parse("code=a+b%2Bc%2520&state=s%3D%26&iss=https%3A%2F%2Fas.good");
@@ -84,7 +93,7 @@ fn values_are_form_decoded_once() {
     assert_eq!(response.answer_of(ISSUER, true), code("a b+c%20"));
 }
 
-// AZR-02, AZR-03, AZR-04, AZR-05, atk:MIX-02
+// atk:MIX-02
 #[test]
 fn the_issuer_is_compared_whenever_it_is_named_and_missed_where_it_was_promised() {
     for (callback, sends_iss, expected) in [
@@ -99,7 +108,11 @@ fn the_issuer_is_compared_whenever_it_is_named_and_missed_where_it_was_promised(
     }
 }
 
-// AZR-06, atk:MIX-03
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# `iss` is form-decoded once and compared as a plain string: the engine MUST NOT normalise either side in
+//# any way (AZR-06, U).
+// atk:MIX-03
 #[test]
 fn an_issuer_that_is_equal_only_after_normalization_is_another_one() {
     for iss in [
@@ -117,7 +130,7 @@ fn an_issuer_that_is_equal_only_after_normalization_is_another_one() {
     }
 }
 
-// AZR-08, atk:MIX-10
+// atk:MIX-10
 #[test]
 fn an_error_of_a_wrong_issuer_is_neither_acted_on_nor_shown() {
     let callback = "error=access_denied&error_description=call+0800-PHISH&error_uri=https://evil.example\

@@ -34,7 +34,10 @@ fn is_harmless(stage: &mut Stage, genuine: CompleteConnect) {
 }
 
 fn with_query(arguments: &CompleteConnect, change: impl Fn(&str) -> String) -> CompleteConnect {
-    CompleteConnect { callback_url: Secret::new(change(arguments.callback_url.expose())), ..arguments.clone() }
+    CompleteConnect {
+        callback_url: Secret::new(change(arguments.callback_url.expose())),
+        ..arguments.clone()
+    }
 }
 
 #[test]
@@ -48,7 +51,14 @@ fn an_approved_flow_connects_and_the_token_is_the_persons_own() {
     assert_eq!(ready.attribution().owner, alice().principal);
 }
 
-// AZR-02, AZR-07, atk:MIX-01, atk:MIX-03
+//= spec/rfc9207.md#2-4
+//= type=test
+//# When the issuer advertises `iss` and a response carries one, the engine MUST compare it with the issuer of
+//# the pending flow and refuse the response if they differ (AZR-02, U).
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# The check of `iss` MUST be over before the code is sent anywhere (AZR-07, U).
+// atk:MIX-01, atk:MIX-03
 #[test]
 fn a_callback_in_another_issuers_name_is_refused_byte_for_byte() {
     for iss in [
@@ -62,14 +72,19 @@ fn a_callback_in_another_issuers_name_is_refused_byte_for_byte() {
         let mut stage = Stage::new();
         let genuine = approved(&mut stage);
         let encoded: String = form_urlencoded::byte_serialize(iss.as_bytes()).collect();
-        let forged = with_query(&genuine, |url| url.replace("iss=https%3A%2F%2Fas.good", &format!("iss={encoded}")));
+        let forged =
+            with_query(&genuine, |url| url.replace("iss=https%3A%2F%2Fas.good", &format!("iss={encoded}")));
         assert_ne!(forged.callback_url.expose(), genuine.callback_url.expose());
         assert_eq!(refused(&mut stage, forged).slug(), "peer_misbehaved.callback_issuer_mismatch", "{iss}");
         is_harmless(&mut stage, genuine);
     }
 }
 
-// AZR-03, atk:MIX-02
+//= spec/rfc9207.md#2-4
+//= type=test
+//# When the issuer advertises `iss` and a response carries none, the engine MUST refuse the response
+//# (AZR-03, U).
+// atk:MIX-02
 #[test]
 fn an_issuer_that_promised_its_name_must_send_it() {
     let mut stage = Stage::new();
@@ -79,7 +94,10 @@ fn an_issuer_that_promised_its_name_must_send_it() {
     assert!(stage.world.network.seen("POST", "https://as.good/token").is_empty());
 }
 
-// AZR-04, atk:MIX-01
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# An `iss` that the issuer does not advertise MUST be compared all the same (AZR-04, U).
+// atk:MIX-01
 #[test]
 fn a_name_that_nobody_promised_is_compared_all_the_same() {
     let mut stage = Stage::new();
@@ -91,7 +109,9 @@ fn a_name_that_nobody_promised_is_compared_all_the_same() {
     assert_eq!(refused(&mut stage, forged).slug(), "peer_misbehaved.callback_issuer_mismatch");
 }
 
-// AZR-05
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# A response without `iss` from an issuer that does not advertise it MUST be let through (AZR-05, U).
 #[test]
 fn an_issuer_that_promised_nothing_and_sends_nothing_is_believed_on_its_own_path() {
     let mut stage = Stage::new();
@@ -101,14 +121,21 @@ fn an_issuer_that_promised_nothing_and_sends_nothing_is_believed_on_its_own_path
     });
     let genuine = approved(&mut stage);
     let path = genuine.callback_url.expose().split('?').next().unwrap().to_owned();
-    assert!(path.starts_with("https://gw.good/callback/") && path.len() == "https://gw.good/callback/".len() + 16);
+    assert!(
+        path.starts_with("https://gw.good/callback/") && path.len() == "https://gw.good/callback/".len() + 16
+    );
     // atk:MIX-01, atk:MIX-07, atk:MIX-08
-    let elsewhere = with_query(&genuine, |url| url.replace(&path, "https://gw.good/callback/0123456789abcdef"));
+    let elsewhere =
+        with_query(&genuine, |url| url.replace(&path, "https://gw.good/callback/0123456789abcdef"));
     assert_eq!(refused(&mut stage, elsewhere).slug(), "user.context_mismatch");
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-08, atk:MIX-10
+//= spec/rfc9207.md#2-4
+//= type=test
+//# From an error response whose `iss` fails the check, the engine MUST NOT follow or pass on any error member
+//# (AZR-08, U).
+// atk:MIX-10, atk:CSR-08
 #[test]
 fn an_error_in_another_issuers_name_is_neither_acted_on_nor_shown() {
     let mut stage = Stage::new();
@@ -128,7 +155,10 @@ fn an_error_in_another_issuers_name_is_neither_acted_on_nor_shown() {
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-01, AZR-09, NET-11, atk:CSR-01, atk:MIX-02, atk:COD-12
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# A response whose `state` is not that of a pending flow SHOULD be discarded (AZR-01, U).
+// atk:CSR-01, atk:MIX-02, atk:COD-12
 #[test]
 fn a_callback_that_is_not_whole_or_names_no_flow_of_ours_changes_nothing() {
     let mut stage = Stage::new();
@@ -155,14 +185,23 @@ fn a_callback_that_is_not_whole_or_names_no_flow_of_ours_changes_nothing() {
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-10, AZQ-05, atk:CSR-02
+//= spec/oauth21.md#2-3-4
+//= type=test
+//# A pending flow MUST be finished by the user agent that began it, once, and before it expires (AZR-10, U).
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# `state` SHOULD be random, used once and tied to user agent and pending flow, and where PKCE is missing it
+//# MUST be (AZQ-05, U).
+// atk:CSR-02
 #[test]
 fn a_callback_in_another_browser_is_refused() {
     let mut stage = Stage::new();
     let genuine = approved(&mut stage);
     let other = stage.begin(&user("mallory"));
     let cookie = other.cookie.unwrap().expose().split(';').next().unwrap().to_owned();
-    for cookies in [None, Some(Secret::new(cookie)), Some(Secret::new("__Host-grantway=")), Some(Secret::new("x=y"))] {
+    for cookies in
+        [None, Some(Secret::new(cookie)), Some(Secret::new("__Host-grantway=")), Some(Secret::new("x=y"))]
+    {
         let stolen = CompleteConnect { cookies, ..genuine.clone() };
         assert_eq!(refused(&mut stage, stolen).slug(), "user.binding_mismatch");
     }
@@ -193,7 +232,7 @@ fn a_caller_of_another_tenant_finds_no_flow() {
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-10, atk:CSR-02
+// atk:CSR-02
 #[test]
 fn a_process_flow_ends_in_the_process_that_began_it() {
     let mut stage = Stage::new();
@@ -214,7 +253,10 @@ fn a_process_flow_ends_in_the_process_that_began_it() {
     is_harmless(&mut stage, genuine);
 }
 
-// AZR-10, atk:CSR-05, P7
+//= spec/oauth21.md#2-3-4
+//= type=test
+//# A pending flow MUST be finished by the user agent that began it, once, and before it expires (AZR-10, U).
+// atk:CSR-05, P7
 #[test]
 fn a_callback_is_good_once_whatever_became_of_it() {
     let mut stage = Stage::new();
@@ -260,7 +302,10 @@ fn a_crash_after_any_effect_sends_the_code_at_most_once_and_says_what_cannot_be_
         let lost = !stage.issuer.live_refresh_tokens().is_empty()
             && !matches!(stage.resolve(&alice()), Resolution::Ready(_));
         let disconnected = stage.disconnect(&alice());
-        assert!(!lost || disconnected.doubt, "{effect}: a token nobody has seen is not passed over in silence");
+        assert!(
+            !lost || disconnected.doubt,
+            "{effect}: a token nobody has seen is not passed over in silence"
+        );
     }
 }
 
@@ -273,12 +318,19 @@ fn a_claim_whose_commit_is_unknown_goes_on_only_if_it_is_its_own() {
             let genuine = approved(&mut stage);
             stage.world.on_commit(commit, CommitFault::Unknown(lands));
             stage.complete(genuine).result.unwrap();
-            assert_eq!(stage.world.network.seen("POST", "https://as.good/token").len(), 1, "{lands:?} {commit}");
+            assert_eq!(
+                stage.world.network.seen("POST", "https://as.good/token").len(),
+                1,
+                "{lands:?} {commit}"
+            );
             stage.ready(&alice());
         }
     }
 }
 
+//= spec/oauth21.md#2-3-4
+//= type=test
+//# A pending flow MUST be finished by the user agent that began it, once, and before it expires (AZR-10, U).
 // P8, P26, atk:TOK-13
 #[test]
 fn a_flow_that_was_seen_expired_stays_expired_when_the_clock_goes_back() {
@@ -339,7 +391,15 @@ fn a_refusal_of_the_issuer_ends_the_flow_in_its_own_words() {
     assert_eq!(refused(&mut stage, arguments).slug(), "user.flow_used");
 }
 
-// ERR-03, ERR-05, atk:TOK-11, atk:NET-16
+//= spec/rfc6749.md#7-1
+//= type=test
+//# `token_type` MUST be compared without regard to case, and a token of an unknown type is not used
+//# (TOK-09, U).
+//= spec/derived.md#err-03
+//= type=test
+//# Of token errors, `invalid_grant` for a code MUST lead to a new start, `invalid_target` to a stop,
+//# `invalid_scope` to a report without asking for less, and none to another grant type (ERR-03, U, derived).
+// atk:TOK-11, atk:NET-16
 #[test]
 fn what_is_no_token_response_connects_nothing() {
     let json = |body: &str| Response::new(200).header("Content-Type", "application/json").body(body);
@@ -353,8 +413,14 @@ fn what_is_no_token_response_connects_nothing() {
         (Response::html(200, "<html>hello</html>"), "peer_misbehaved.token_response_invalid"),
         (json("{}"), "peer_misbehaved.token_response_invalid"),
         (json(r#"{"access_token":["a"],"token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
-        (json(r#"{"access_token":"a\r\nHost: evil","token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
-        (json(r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#), "peer_misbehaved.token_response_invalid"),
+        (
+            json(r#"{"access_token":"a\r\nHost: evil","token_type":"Bearer"}"#),
+            "peer_misbehaved.token_response_invalid",
+        ),
+        (
+            json(r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#),
+            "peer_misbehaved.token_response_invalid",
+        ),
         (json(r#"{"access_token":"a","token_type":"mac"}"#), "peer_misbehaved.token_type_unsupported"),
         (json(r#"{"access_token":"a","token_type":"DPoP"}"#), "peer_misbehaved.token_type_unsupported"),
         (json(r#"{"access_token":"a","token_type":"N_A"}"#), "peer_misbehaved.token_type_unsupported"),
@@ -380,6 +446,13 @@ fn a_code_whose_answer_is_lost_is_not_sent_again_and_leaves_a_doubt() {
     assert!(stage.disconnect(&alice()).doubt);
 }
 
+//= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+//= type=test
+//# The validated issuer MUST stand in the pending flow, beside verifier and state, before the user is sent
+//# off (AZQ-10, U).
+//= spec/oauth21.md#7-14
+//= type=test
+//# The code MUST go to the token endpoint of the pending flow's issuer and nowhere else (AZR-11, U).
 // atk:MIX-06, P3
 #[test]
 fn what_the_server_says_meanwhile_does_not_move_a_flow() {
@@ -394,7 +467,14 @@ fn what_the_server_says_meanwhile_does_not_move_a_flow() {
     assert_eq!(evil.posts_per_refresh_token().len(), 0);
 }
 
-// TOK-05, TOK-04, TOK-02, AZR-11
+//= spec/oauth21.md#3-2-2
+//= type=test
+//# A token request MUST be a POST with a form-encoded UTF-8 body and put nothing of it in the URL
+//# (TOK-01, U).
+//= spec/oauth21.md#10-2
+//= type=test
+//# The token request MAY repeat `redirect_uri`, exactly as the authorization request had it, because OAuth
+//# 2.0 servers demand it and 2.1 servers have to accept it (TOK-04, U).
 #[test]
 fn the_token_request_says_what_the_authorization_request_said() {
     let mut stage = Stage::new();
@@ -433,7 +513,11 @@ fn a_reconnect_keeps_the_connection_and_revokes_what_it_replaces() {
     assert_eq!(stage.issuer.live_refresh_tokens().len(), 1);
 }
 
-// TOK-10, F39, atk:TOK-15
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# The `scope` of a response MUST be taken as what was granted, and its absence as a grant of all that was
+//# asked for (TOK-10, U).
+// F39, atk:TOK-15
 #[test]
 fn what_was_granted_is_recorded_and_what_is_missing_is_said() {
     let mut stage = Stage::new();

@@ -9,7 +9,10 @@ use grantway_core::upstream::resolve::Resolution;
 use grantway_testing::{CommitFault, Endpoint, Lands, Response, drive_or_crash};
 use stage::{Stage, admin, alice, notes, user};
 
-// REV-01
+//= spec/rfc7009.md#2-1
+//= type=test
+//# To revoke, the engine MUST POST the token with the grant's own client authentication to the advertised
+//# endpoint, and SHOULD send the refresh token first and with a `token_type_hint` (REV-01, U).
 #[test]
 fn both_tokens_are_revoked_the_refresh_token_first() {
     let mut stage = Stage::new();
@@ -46,7 +49,11 @@ fn disconnecting_twice_or_what_was_never_connected_is_fine_and_an_unknown_connec
     assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::ConnectorUnknown);
 }
 
-// REV-02, P19, L4
+//= spec/rfc7009.md#2-2
+//= type=test
+//# The engine MUST take 200 as gone, even for a token the issuer never knew, and 503 as still valid, to be
+//# tried again after `Retry-After` (REV-02, U).
+// P19, L4
 #[test]
 fn a_revocation_that_has_to_wait_leaves_the_token_unusable_here_and_parked() {
     let mut stage = Stage::new();
@@ -118,8 +125,7 @@ fn what_alice_connected_serves_nobody_else() {
     let mut stage = Stage::new();
     stage.connect(&alice());
     assert!(matches!(stage.resolve(&user("mallory")), Resolution::Challenge(_)));
-    let foreign =
-        grantway_core::principal::Caller::new("globex", Principal::user("alice").unwrap()).unwrap();
+    let foreign = grantway_core::principal::Caller::new("globex", Principal::user("alice").unwrap()).unwrap();
     let resolve = grantway_core::upstream::resolve::Resolve::new(foreign, notes());
     let operation = stage.engine.resolve(resolve);
     assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::ConnectorUnknown);

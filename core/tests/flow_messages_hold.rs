@@ -146,7 +146,7 @@ proptest! {
         prop_assert_eq!(pairs_of(&body).into_iter().collect::<BTreeMap<_, _>>(), pairs);
     }
 
-    // TOK-07, atk:HDR-06
+    // atk:HDR-06
     #[test]
     fn basic_credentials_are_read_back_as_they_were_written(id in text(), secret in "(?s).{1,40}") {
         let secret = Secret::new(secret);
@@ -167,7 +167,7 @@ proptest! {
         prop_assert_eq!(body_of(form), "");
     }
 
-    // AZQ-01, atk:URL-01
+    // atk:URL-01
     #[test]
     fn an_authorization_url_says_what_was_asked_and_nothing_to_a_shell(
         client_id in text(),
@@ -212,7 +212,7 @@ proptest! {
         prop_assert_eq!(pairs_of(url.split_once('?').expect("it has a query").1), expected);
     }
 
-    // AZR-06, AZR-09, atk:MIX-02
+    // atk:MIX-02
     #[test]
     fn a_callback_gives_back_exactly_what_the_issuer_wrote(
         code in "(?s).{1,30}",
@@ -247,7 +247,6 @@ proptest! {
         }
     }
 
-    // ERR-05
     #[test]
     fn json_and_form_answers_mean_the_same(
         access_token in "[!-~]{1,60}",

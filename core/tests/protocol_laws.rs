@@ -110,7 +110,6 @@ proptest! {
     fn challenges_are_read_as_they_were_meant(
         meant in vec(meant(), 0..6), blank in "[ \t]{0,2}", split in any::<bool>(),
     ) {
-        // CH-02
         let written: Vec<_> = meant.iter().map(|meant| write(meant, &blank)).collect();
         let fields = if split { written } else { vec![written.join(&format!("{blank}, ,"))] };
         let challenges = www_authenticate::parse(fields.iter().map(String::as_str));
@@ -149,7 +148,7 @@ proptest! {
 
     #[test]
     fn a_url_is_refused_or_written_in_safe_bytes_that_mean_the_same(text in url_text()) {
-        // atk:URL-01, NET-09
+        // atk:URL-01
         let Ok(url) = HttpUrl::parse(&text, PlainHttp::Loopback) else { return Ok(()) };
         prop_assert_eq!(url.received(), &text);
         prop_assert!(url.as_str().starts_with("https://") || url.as_str().starts_with("http://"));
@@ -169,7 +168,6 @@ proptest! {
     fn added_parameters_are_read_back_after_those_already_there(
         text in url_text(), added in vec((any::<String>(), any::<String>()), 0..4),
     ) {
-        // AZQ-01, ASM-08
         let Ok(url) = HttpUrl::parse(&text, PlainHttp::Loopback) else { return Ok(()) };
         let pairs: Vec<_> = added.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let opened = url.with_query_pairs(&pairs);

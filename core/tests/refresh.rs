@@ -7,8 +7,8 @@ use grantway_core::connector::{Connector, Dialect, InDoubt};
 use grantway_core::operation::NotSent;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_testing::{
-    CommitFault, Endpoint, HttpFault, Lands, Response, Rotation, Schedule, Worker, drive_or_crash, interleave,
-    posts_to,
+    CommitFault, Endpoint, HttpFault, Lands, Response, Rotation, Schedule, Worker, drive_or_crash,
+    interleave, posts_to,
 };
 use stage::{SERVER, Stage, alice, config, notes, token};
 
@@ -37,7 +37,14 @@ fn reason(resolution: Resolution) -> ChallengeReason {
     }
 }
 
-// REF-01, REF-02, REF-03, REF-04
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh MUST go to the grant's own issuer only, as `grant_type=refresh_token` with the grant's own
+//# client authentication (REF-01, U).
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh request MUST NOT ask for more oauth scopes than were granted (REF-03, U).
+// atk:AUD-08
 #[test]
 fn an_expired_grant_is_refreshed_with_its_own_resource_and_without_scopes() {
     let mut stage = expired();
@@ -50,7 +57,9 @@ fn an_expired_grant_is_refreshed_with_its_own_resource_and_without_scopes() {
     assert_eq!(request.get("grant_type"), Some("refresh_token"));
 }
 
-// REF-04
+//= spec/oauth21.md#4-3-2
+//= type=test
+//# A refresh token that is returned MUST replace the old one, which otherwise stays (REF-04, U).
 #[test]
 fn an_answer_without_a_refresh_token_leaves_the_old_one_in_place() {
     let mut stage = Stage::new();
@@ -72,13 +81,16 @@ fn a_token_that_lives_is_used_as_it_is() {
     assert_eq!(posts(&stage), [0; 0]);
 }
 
-// REF-06, atk:TOK-01
+//= spec/derived.md#ref-06
+//= type=test
+//# One lease holder at a time MUST refresh a grant, over tasks and processes, and who loses the lease reads
+//# again before calling the grant dead (REF-06, U, derived).
+// atk:TOK-01
 #[test]
 fn a_hundred_callers_in_any_order_send_one_refresh_token_once() {
     let mut stage = expired();
-    let mut workers: Vec<_> = (0..100)
-        .map(|_| Worker::new(stage.engine.resolve(Resolve::new(alice(), notes()))))
-        .collect();
+    let mut workers: Vec<_> =
+        (0..100).map(|_| Worker::new(stage.engine.resolve(Resolve::new(alice(), notes())))).collect();
     let mut steppers: Vec<&mut dyn grantway_testing::Stepper> =
         workers.iter_mut().map(|worker| worker as &mut dyn grantway_testing::Stepper).collect();
     interleave(&mut stage.world, &mut steppers, Schedule::Random);
@@ -86,7 +98,9 @@ fn a_hundred_callers_in_any_order_send_one_refresh_token_once() {
         match worker.outcome().unwrap().result.unwrap() {
             Resolution::Ready(ready) => assert_eq!(ready.generation(), 2),
             // Its wait was over before the simulated clock let the holder finish; nothing was sent.
-            Resolution::Transient(transient) => assert_eq!(transient.failure.slug(), "network.refresh_under_way"),
+            Resolution::Transient(transient) => {
+                assert_eq!(transient.failure.slug(), "network.refresh_under_way")
+            }
             Resolution::Challenge(challenge) => panic!("{challenge:?}"),
         }
     }
@@ -94,7 +108,11 @@ fn a_hundred_callers_in_any_order_send_one_refresh_token_once() {
     assert_eq!(stage.issuer.families_revoked(), 0);
 }
 
-// REF-07, atk:TOK-16
+//= spec/derived.md#ref-07
+//= type=test
+//# `invalid_grant` MUST end the named generation and ask for authorization again, whereas a network error or
+//# a 5xx keeps the tokens and backs off (REF-07, U, derived).
+// atk:TOK-16
 #[test]
 fn invalid_grant_ends_the_grant_and_asks_once() {
     let mut stage = expired();
@@ -104,7 +122,15 @@ fn invalid_grant_ends_the_grant_and_asks_once() {
     assert_eq!(posts(&stage), [1]);
 }
 
-// REF-07, ERR-04, atk:TOK-06, atk:TOK-16
+//= spec/derived.md#err-04
+//= type=test
+//# On `server_error`, `temporarily_unavailable`, 5xx and 429 the engine MUST keep the grant and back off
+//# (ERR-04, U, derived).
+//= spec/derived.md#ref-07
+//= type=test
+//# `invalid_grant` MUST end the named generation and ask for authorization again, whereas a network error or
+//# a 5xx keeps the tokens and backs off (REF-07, U, derived).
+// atk:TOK-06, atk:TOK-16
 #[test]
 fn an_issuer_that_says_later_is_left_alone_until_then() {
     for status in [429, 500, 503] {
@@ -159,6 +185,9 @@ fn a_lost_answer_is_asked_for_once_more_at_once() {
     assert_eq!(posts(&stage), [1]);
 }
 
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).
 // atk:TOK-05
 #[test]
 fn an_answer_lost_twice_is_in_doubt_and_never_asked_for_again() {
@@ -186,7 +215,9 @@ fn a_dialect_can_forbid_the_second_try() {
 #[test]
 fn a_crash_after_any_effect_of_a_refresh_leaves_a_grant_that_goes_on_or_asks() {
     for effect in 1..=7 {
-        for rotation in [Rotation::RevokeOnReuse, Rotation::Grace(30_000), Rotation::Never, Rotation::WithoutRevocation] {
+        for rotation in
+            [Rotation::RevokeOnReuse, Rotation::Grace(30_000), Rotation::Never, Rotation::WithoutRevocation]
+        {
             let mut stage = Stage::new();
             stage.issuer.behave(|b| b.rotation = rotation);
             stage.connect(&alice());
@@ -311,7 +342,11 @@ fn a_lease_from_the_far_future_ends_by_being_watched() {
     panic!("the lease never ended");
 }
 
-// ERR-02, F19
+//= spec/derived.md#err-02
+//= type=test
+//# `invalid_client` at the token endpoint MUST make the issuer's registration stale and lead to one new
+//# dynamic registration at most, else to a report (ERR-02, U, derived).
+// F19
 #[test]
 fn a_client_that_the_issuer_forgot_is_registered_anew_at_the_next_connect() {
     let mut stage = expired();
@@ -323,7 +358,7 @@ fn a_client_that_the_issuer_forgot_is_registered_anew_at_the_next_connect() {
     assert_eq!(stage.ready(&alice()).generation(), 2);
 }
 
-// TOK-12, atk:TOK-13
+// atk:TOK-13
 #[test]
 fn a_clock_that_jumps_ahead_and_back_costs_a_refresh_and_no_grant() {
     let mut stage = Stage::new();

@@ -37,7 +37,11 @@ fn connect_because(stage: &mut Stage, challenge: &Challenge) {
     stage.complete(arguments).result.unwrap();
 }
 
-// USE-04, F87
+//= spec/oauth21.md#5-3-2
+//= type=test
+//# After a 401 to a request with a token the engine SHOULD read the challenge anew and refresh or authorize
+//# again, a bounded number of times (USE-04, U).
+// F87
 #[test]
 fn a_rejected_token_is_refreshed_once_and_the_call_made_again() {
     let mut stage = Stage::new();
@@ -46,7 +50,11 @@ fn a_rejected_token_is_refreshed_once_and_the_call_made_again() {
     assert_eq!(stage.issuer.posts_per_refresh_token().len(), 1);
 }
 
-// REF-06, P17
+//= spec/derived.md#ref-06
+//= type=test
+//# One lease holder at a time MUST refresh a grant, over tasks and processes, and who loses the lease reads
+//# again before calling the grant dead (REF-06, U, derived).
+// P17
 #[test]
 fn a_generation_that_somebody_has_replaced_is_not_refreshed_again() {
     let mut stage = Stage::new();
@@ -56,7 +64,11 @@ fn a_generation_that_somebody_has_replaced_is_not_refreshed_again() {
     assert_eq!(stage.issuer.posts_per_refresh_token().values().sum::<u32>(), 1);
 }
 
-// ERR-01, L5
+//= spec/oauth21.md#5-3-2
+//= type=test
+//# After a 401 to a request with a token the engine SHOULD read the challenge anew and refresh or authorize
+//# again, a bounded number of times (USE-04, U).
+// L5
 #[test]
 fn a_fresh_token_that_is_rejected_at_once_is_not_refreshed_but_asks_a_person() {
     let mut stage = Stage::new();
@@ -77,7 +89,10 @@ fn a_token_rejected_long_after_its_refresh_is_refreshed_again() {
     assert_eq!(retry(stage.rejected(&alice(), 2)), 3);
 }
 
-// CH-01, CH-06
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# The engine MUST read `WWW-Authenticate` and respond to a 401 on any request, not the first alone
+//# (CH-01, U).
 #[test]
 fn a_call_without_a_credential_leads_to_a_challenge_that_knows_what_the_server_said() {
     let mut stage = Stage::new();
@@ -89,7 +104,14 @@ fn a_call_without_a_credential_leads_to_a_challenge_that_knows_what_the_server_s
     assert_eq!(stage.issuer.authorizations().pop().unwrap().get("scope"), Some("read write"));
 }
 
-// F139, CH-07, REG-05, USE-03, atk:MIX-05
+//= spec/mcp-2026-07-28.md#disc-authorization-server-location
+//= type=test
+//# Tokens MUST be stored apart by issuer, and within it by registration, resource and owner (TOK-12, U).
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# A server MUST NOT be sent any token but one of its own issuer for its own resource, not even by way of a
+//# redirect to another origin (USE-03, U).
+// F139, atk:MIX-05
 #[test]
 fn a_server_that_names_another_issuer_gets_nothing_of_the_old_one() {
     let mut stage = Stage::new();
@@ -114,7 +136,18 @@ fn a_server_that_names_another_issuer_gets_nothing_of_the_old_one() {
     }
 }
 
-// STEP-03, STEP-04, STEP-05, STEP-06, T-12
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# Acting for a user, the engine SHOULD attempt a step-up when oauth scopes are insufficient, and without a
+//# user it MAY do so or give up (STEP-03, U).
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# A step-up SHOULD ask for what was requested before together with what the challenge names (STEP-04, U).
+//= spec/oauth21.md#7-5-2
+//= type=test
+//# A step-up MUST be a pending flow of its own, with fresh verifier and state and its own recorded issuer
+//# (STEP-06, U).
+// T-12
 #[test]
 fn a_step_up_asks_for_what_was_asked_before_and_what_is_wanted_now() {
     let mut stage = Stage::new();
@@ -134,7 +167,15 @@ fn a_step_up_asks_for_what_was_asked_before_and_what_is_wanted_now() {
     assert!(stage.issuer.posts_per_refresh_token().is_empty(), "a step-up is never a refresh");
 }
 
-// STEP-07, STEP-08, ERR-01, atk:TOK-09
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# A request that lacks oauth scopes SHOULD be tried again a few times and then fail for good, after three
+//# authorization requests at most (STEP-07, U).
+//= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+//= type=test
+//# Attempts SHOULD be counted per resource and operation, and oauth scopes that the user refused be
+//# remembered (STEP-08, U).
+// atk:TOK-09
 #[test]
 fn a_server_that_is_never_content_is_given_up_after_two_step_ups_an_hour() {
     let mut stage = Stage::new();
@@ -172,7 +213,14 @@ fn scopes_beyond_the_connectors_limit_are_not_asked_for() {
     assert_eq!(failure.slug(), "user.scope_denied");
 }
 
-// STEP-09, ERR-06, T-13, atk:HDR-04
+//= spec/derived.md#step-09
+//= type=test
+//# A 403 without `insufficient_scope` MUST NOT start a step-up (STEP-09, U, derived).
+//= spec/derived.md#err-06
+//= type=test
+//# A 400 with JSON-RPC code `-32020` or `-32022` and a 403 for `Origin` MUST be reported as protocol errors,
+//# not as authorization ones (ERR-06, U, derived).
+// T-13, atk:HDR-04
 #[test]
 fn other_answers_are_not_about_authorization() {
     let mut stage = Stage::new();

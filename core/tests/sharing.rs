@@ -147,12 +147,8 @@ fn a_stored_secret_is_injected_and_a_missing_one_is_asked_for() {
     let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!() };
     assert_eq!(challenge.reason, ChallengeReason::StoreSecret("api-key".to_owned()));
     assert!(challenge.render(Form::Text).body.contains("api-key"));
-    let store = StoreSecret {
-        caller: alice(),
-        owner: None,
-        name: "api-key".to_owned(),
-        value: Secret::new("k-123"),
-    };
+    let store =
+        StoreSecret { caller: alice(), owner: None, name: "api-key".to_owned(), value: Secret::new("k-123") };
     let operation = stage.engine.store_secret(store);
     stage.drive(operation).result.unwrap();
     let ready = stage.ready(&alice());
@@ -160,7 +156,11 @@ fn a_stored_secret_is_injected_and_a_missing_one_is_asked_for() {
     assert!(matches!(stage.resolve(&user("bob")), Resolution::Challenge(_)));
 }
 
-// USE-01, USE-02, USE-03, NET-06, atk:AUD-06, atk:NET-06
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# A server MUST NOT be sent any token but one of its own issuer for its own resource, not even by way of a
+//# redirect to another origin (USE-03, U).
+// atk:AUD-06, atk:NET-06
 #[test]
 fn headers_are_given_for_the_connectors_own_url_and_below_and_for_nothing_else() {
     let mut stage = Stage::new();

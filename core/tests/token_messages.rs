@@ -43,7 +43,10 @@ fn body(form: Result<Form<'_>, Invalid>) -> String {
     String::from_utf8(form.unwrap().into_body().expose().to_vec()).unwrap()
 }
 
-// TOK-01, TOK-02, TOK-04, TOK-05
+//= spec/oauth21.md#4-1-3
+//= type=test
+//# The code grant MUST send `grant_type=authorization_code`, the code and the verifier of the pending flow
+//# (TOK-02, U).
 #[test]
 fn a_code_is_redeemed_with_verifier_redirect_uri_and_resource() {
     let (code, verifier) = (Secret::new("c+/1"), Secret::new("v"));
@@ -57,7 +60,6 @@ fn a_code_is_redeemed_with_verifier_redirect_uri_and_resource() {
     assert!(token::authorization_code(&Secret::new(""), &verifier, &uri, None).is_err());
 }
 
-// REF-01, REF-02, REF-03
 #[test]
 fn a_refresh_names_the_resource_and_scopes_only_on_demand() {
     let refresh_token = Secret::new("r1");
@@ -98,7 +100,10 @@ fn any_2xx_is_a_success() {
     }
 }
 
-// ERR-05
+//= spec/derived.md#err-05
+//= type=test
+//# Error text of a token endpoint MUST be treated as untrusted, and an OAuth error recognised also in a 200
+//# or in a body that is not JSON (ERR-05, U, derived).
 #[test]
 fn a_form_body_is_read_as_the_json_would_be() {
     let github = "access_token=ghu_2&expires_in=28800&refresh_token=ghr_2&refresh_token_expires_in=15897600\
@@ -137,7 +142,11 @@ fn a_page_or_an_ambiguous_form_is_no_form() {
     }
 }
 
-// TOK-09, atk:TOK-11
+//= spec/rfc6749.md#7-1
+//= type=test
+//# `token_type` MUST be compared without regard to case, and a token of an unknown type is not used
+//# (TOK-09, U).
+// atk:TOK-11
 #[test]
 fn token_types_are_compared_without_case_and_unknown_ones_told() {
     let kind =
@@ -153,7 +162,11 @@ fn token_types_are_compared_without_case_and_unknown_ones_told() {
     }
 }
 
-// TOK-11, atk:TOK-12
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# The engine MUST NOT count on `expires_in`, on a refresh token, or on the size or form of a token
+//# (TOK-11, U).
+// atk:TOK-12
 #[test]
 fn no_expires_in_makes_an_answer_unreadable() {
     for (value, seconds) in [
@@ -181,7 +194,10 @@ fn no_expires_in_makes_an_answer_unreadable() {
     }
 }
 
-// TOK-10
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# The `scope` of a response MUST be taken as what was granted, and its absence as a grant of all that was
+//# asked for (TOK-10, U).
 #[test]
 fn scopes_come_as_text_list_or_not_at_all() {
     let scopes = |value: &str| tokens(JSON, &format!(r#"{{"access_token":"at","scope":{value}}}"#)).scopes;
@@ -229,6 +245,10 @@ fn a_token_that_cannot_stand_in_a_header_is_never_used() {
     assert_eq!(tokens(JSON, &format!(r#"{{"access_token":"{longest}"}}"#)), bare(&longest));
 }
 
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# The engine MUST NOT count on `expires_in`, on a refresh token, or on the size or form of a token
+//# (TOK-11, U).
 #[test]
 fn live_tokens_beyond_b64token_are_used() {
     let salesforce = "00D5g!AQ8AQ.x|y_z~";
@@ -249,7 +269,10 @@ fn ten_thousand_unknown_members_are_ignored() {
     assert_eq!(tokens(JSON, &format!(r#"{{{members}"access_token":"at"}}"#)), bare("at"));
 }
 
-// ERR-02, ERR-03, ERR-05
+//= spec/derived.md#err-05
+//= type=test
+//# Error text of a token endpoint MUST be treated as untrusted, and an OAuth error recognised also in a 200
+//# or in a body that is not JSON (ERR-05, U, derived).
 #[test]
 fn errors_are_read_under_any_status() {
     for (status, body, expected) in [
@@ -284,7 +307,7 @@ fn errors_are_read_under_any_status() {
     assert_eq!(tokens(JSON, r#"{"access_token":"at","error":null}"#), bare("at"));
 }
 
-// ERR-04, REF-07, atk:TOK-16
+// atk:TOK-16
 #[test]
 fn an_issuer_that_cannot_answer_costs_nothing() {
     for (status, body) in [
@@ -302,7 +325,7 @@ fn an_issuer_that_cannot_answer_costs_nothing() {
     }
 }
 
-// REF-07, atk:TOK-16
+// atk:TOK-16
 #[test]
 fn an_answer_that_may_hide_tokens_leaves_doubt() {
     for (status, body) in [
@@ -319,7 +342,6 @@ fn an_answer_that_may_hide_tokens_leaves_doubt() {
     }
 }
 
-// ERR-05, REF-07
 #[test]
 fn a_refusal_that_is_no_oauth_error_has_no_words() {
     let wordless = TokenAnswer::Refused(TokenError { code: TokenErrorCode::Other, text: None });

@@ -1,4 +1,45 @@
 //! Per-user OAuth to MCP servers: the Grantway engine with transport and stores.
+//!
+//! [`Grantway`] is the one object a host needs. What it hands out and takes comes from [`grantway_core`], which is
+//! re-exported; [`driver`], [`transport`] and [`store`] are the parts it is made of, for hosts that bring their own.
+//!
+//! ```no_run
+//! use grantway::store::Sqlite;
+//! use grantway::{Caller, Form, Grantway, Method, Principal, Resolution};
+//!
+//! # async fn call(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let gw = Grantway::open("grantway.toml", Sqlite::open("grantway.db")?)?;
+//! let me = Caller::new("acme", Principal::user("u-42")?)?;
+//! match gw.resolve(&me, "notion").await? {
+//!     Resolution::Ready(ready) => {
+//!         for (name, value) in ready.headers(&gw.moment(), Method::Post, url)? {
+//!             println!("{name} goes into the call, for {:?}: {value:?}", ready.attribution().owner);
+//!         }
+//!     }
+//!     Resolution::Challenge(challenge) => println!("{}", challenge.render(Form::Text).body),
+//!     Resolution::Transient(transient) => println!("not now: {}", transient.failure),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![deny(unsafe_code)]
 
+pub mod config;
+pub mod driver;
+mod grantway;
 pub mod store;
+pub mod transport;
+
+pub use grantway_core;
+pub use grantway_core::challenge::{Challenge, ChallengeReason, Form};
+pub use grantway_core::connector::Connector;
+pub use grantway_core::engine::{Engine, EngineConfig};
+pub use grantway_core::error::{ConfigError, Failure};
+pub use grantway_core::event::Event;
+pub use grantway_core::moment::Moment;
+pub use grantway_core::operation::Method;
+pub use grantway_core::principal::{Caller, Principal};
+pub use grantway_core::secret::Secret;
+pub use grantway_core::upstream::ready::Ready;
+
+pub use crate::grantway::{CallError, Grantway, Rejection, Resolution};

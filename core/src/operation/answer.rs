@@ -123,7 +123,7 @@ fn receive(
         HttpReply::UnknownOutcome => return Err(HttpFault::Unknown),
         HttpReply::Response(response) => response,
     };
-    // NET-03, atk:NET-04: what came from a forbidden address is dropped before anything reads it.
+    // atk:NET-04: what came from a forbidden address is dropped before anything reads it.
     let allowed = match response.peer {
         Peer::Address(address) => policy.permits(address),
         Peer::ViaProxy => egress_enforced,

@@ -1,7 +1,5 @@
 //! Effects: what an operation asks the host to do, one at a time.
 
-use serde::{Deserialize, Serialize};
-
 use crate::address::AddressPolicy;
 use crate::secret::{Secret, SecretBytes};
 use crate::store::Key;
@@ -144,6 +142,5 @@ pub enum Action {
 }
 
 /// A store's version of one record. It never repeats for a key, not even after deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);

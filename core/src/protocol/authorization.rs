@@ -43,7 +43,11 @@ impl AuthorizationRequest<'_> {
         let scope = self.scopes.to_string();
         let prompt = self.prompt();
         let mut pairs = Vec::with_capacity(OWN_PARAMETERS.saturating_add(self.extra.len()));
-        // AZQ-01, AZQ-02, AZQ-03
+        //= spec/oauth21.md#4-1-1
+        //# The request MUST carry `response_type=code`, `client_id` and always `redirect_uri`, added to
+        //# whatever query the endpoint has (AZQ-01, U).
+        //= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+        //# Every authorization request MUST carry a `code_challenge` (AZQ-02, U).
         pairs.extend([
             ("response_type", "code"),
             ("client_id", self.client_id),
@@ -52,14 +56,13 @@ impl AuthorizationRequest<'_> {
             ("code_challenge", self.code_challenge),
             ("code_challenge_method", pkce::METHOD),
         ]);
-        // AZQ-06
+        //= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+        //# Every authorization request MUST carry `resource`, whether or not the issuer understands it
+        //# (AZQ-06, U).
         pairs.extend(self.resource.map(|resource| ("resource", resource)));
-        // AZQ-08
         pairs.extend((!scope.is_empty()).then_some(("scope", scope.as_str())));
-        // AZQ-09
         pairs.extend(prompt.as_deref().map(|prompt| ("prompt", prompt)));
         for (name, value) in self.extra.iter().filter(|(name, _)| name != "prompt") {
-            // NET-11
             if is_request_object(name) || pairs.iter().any(|(given, _)| given == name) {
                 return Err(Invalid("an extra authorization parameter is there already"));
             }
@@ -132,7 +135,7 @@ impl AuthorizationResponse {
             _ => return Err(Invalid("the callback has no query")),
         };
 
-        // AZR-09, NET-11, atk:MIX-02
+        // atk:MIX-02
         let (mut code, mut state, mut iss) = (None, None, None);
         let (mut error, mut description) = (None, None);
         for pair in form::pairs(query) {
@@ -143,8 +146,14 @@ impl AuthorizationResponse {
                 "iss" => &mut iss,
                 "error" => &mut error,
                 "error_description" => &mut description,
+                //= spec/oauth21.md#3-2-3
+                //# Metadata members and request or response parameters that are not known MUST be ignored
+                //# (NET-10, U/S).
                 _ => continue,
             };
+            //= spec/oauth21.md#4-1-2
+            //# A response MUST be refused when it repeats `code`, `state`, `iss` or `error` or has not
+            //# exactly one of code and error, while unknown parameters are ignored (AZR-09, U).
             if slot.replace(value.into_owned()).is_some() {
                 return Err(Invalid("the callback repeats a parameter"));
             }
@@ -182,15 +191,29 @@ impl AuthorizationResponse {
     ///
     /// Errors: the callback names another issuer, or none where one was promised. What it says is then dropped unread.
     pub fn answer_of(self, issuer: &str, sends_iss: bool) -> Result<AuthorizationAnswer, WrongIssuer> {
-        // AZR-06, AZR-07, AZR-08, atk:MIX-03, atk:MIX-10
+        //= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+        //# `iss` is form-decoded once and compared as a plain string: the engine MUST NOT normalise either
+        //# side in any way (AZR-06, U).
+        // atk:MIX-03, atk:MIX-10
         match self.iss.as_deref() {
-            // AZR-02, AZR-04
+            //= spec/rfc9207.md#2-4
+            //# When the issuer advertises `iss` and a response carries one, the engine MUST compare it with
+            //# the issuer of the pending flow and refuse the response if they differ (AZR-02, U).
+            //= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+            //# An `iss` that the issuer does not advertise MUST be compared all the same (AZR-04, U).
             Some(iss) if iss != issuer => return Err(WrongIssuer::Mismatch),
-            // AZR-03
+            //= spec/rfc9207.md#2-4
+            //# When the issuer advertises `iss` and a response carries none, the engine MUST refuse the
+            //# response (AZR-03, U).
             None if sends_iss => return Err(WrongIssuer::Missing),
-            // AZR-05
+            //= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+            //# A response without `iss` from an issuer that does not advertise it MUST be let through
+            //# (AZR-05, U).
             Some(_) | None => {}
         }
+        //= spec/rfc9207.md#2-4
+        //# From an error response whose `iss` fails the check, the engine MUST NOT follow or pass on any
+        //# error member (AZR-08, U).
         Ok(match self.answer {
             Unread::Code(code) => AuthorizationAnswer::Code(code),
             Unread::Error(error) => AuthorizationAnswer::Refused(AuthorizationError {

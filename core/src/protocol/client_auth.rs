@@ -63,10 +63,16 @@ impl<'a> ClientAuth<'a> {
     /// Errors: the method needs a secret or an assertion that is not there, or the form names a client already. The
     /// form may then be half-filled and is of no further use.
     pub fn apply(&self, form: &mut Form<'a>) -> Result<Option<Secret>, Invalid> {
-        // TOK-06: one match, so one method in each request.
+        //= spec/oauth21.md#2-4
+        //# The engine MUST authenticate by the one method that was registered or returned and that the issuer
+        //# still lists, never by two at once (TOK-06, U).
+        // One match, so one method in each request.
         match self.method {
             AuthMethod::None => {
-                // TOK-03, TOK-08: a secret that came along unasked stays here.
+                //= spec/oauth21.md#4-1-3
+                //# Where it does not authenticate, the engine MUST name itself by `client_id` in the body
+                //# (TOK-03, U).
+                // A secret that came along unasked stays here.
                 form.text("client_id", self.client_id)?;
                 Ok(None)
             }
@@ -78,8 +84,10 @@ impl<'a> ClientAuth<'a> {
                 Ok(Some(basic(self.client_id, self.needed_secret()?)))
             }
             AuthMethod::ClientSecretPost => {
-                // TOK-08
                 form.text("client_id", self.client_id)?;
+                //= spec/oauth21.md#2-4-1
+                //# `client_secret_post` MUST put id and secret in the body, and `none` sends no secret even
+                //# when one was issued (TOK-08, U).
                 form.secret("client_secret", self.needed_secret()?)?;
                 Ok(None)
             }
@@ -117,7 +125,6 @@ pub fn choose(
         |method: AuthMethod| list.is_some_and(|list| list.iter().any(|name| name == method.as_str()));
     let basic_is_excluded = list.is_some() && !listed(AuthMethod::ClientSecretBasic);
     match returned {
-        // REG-17
         Some(method @ (AuthMethod::None | AuthMethod::PrivateKeyJwt)) => Some(method),
         Some(AuthMethod::ClientSecretPost) if has_secret => Some(AuthMethod::ClientSecretPost),
         Some(AuthMethod::ClientSecretBasic) if has_secret && !basic_is_excluded => {
@@ -125,7 +132,9 @@ pub fn choose(
         }
         // COMPAT: an issuer that gave no secret expects none, whatever method it names.
         _ if !has_secret => Some(AuthMethod::None),
-        // REG-18
+        //= spec/rfc7591.md#2
+        //# When a registration response brings a secret but names no authentication method, the engine MUST
+        //# take `client_secret_basic` unless the issuer lists its methods without it (REG-18, U).
         _ if !basic_is_excluded => Some(AuthMethod::ClientSecretBasic),
         _ => [AuthMethod::ClientSecretPost, AuthMethod::None].into_iter().find(|method| listed(*method)),
     }
@@ -136,7 +145,10 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 /// `Basic` credentials: id and secret form-urlencoded each for itself, then Base64 (RFC 6749 §2.3.1).
 fn basic(client_id: &str, secret: &Secret) -> Secret {
-    // TOK-07, atk:HDR-06
+    //= spec/rfc6749.md#2-3-1
+    //# For `client_secret_basic` the engine MUST form-encode id and secret each by itself before it joins
+    //# them for Base64 (TOK-07, U).
+    // atk:HDR-06
     let pieces = || {
         byte_serialize(client_id.as_bytes()).chain([":"]).chain(byte_serialize(secret.expose().as_bytes()))
     };
@@ -165,14 +177,24 @@ mod tests {
         ClientAuth { client_id: "c:1", method, secret, assertion: None }
     }
 
-    // TOK-03, TOK-08
+    //= spec/oauth21.md#4-1-3
+    //= type=test
+    //# Where it does not authenticate, the engine MUST name itself by `client_id` in the body (TOK-03, U).
+    //= spec/oauth21.md#2-4-1
+    //= type=test
+    //# `client_secret_post` MUST put id and secret in the body, and `none` sends no secret even when one was
+    //# issued (TOK-08, U).
     #[test]
     fn a_public_client_names_itself_and_never_sends_a_secret() {
         let secret = Secret::new("s");
         assert_eq!(applied(&auth(AuthMethod::None, Some(&secret))), ("client_id=c%3A1".to_owned(), None));
     }
 
-    // TOK-07, atk:HDR-06
+    //= spec/rfc6749.md#2-3-1
+    //= type=test
+    //# For `client_secret_basic` the engine MUST form-encode id and secret each by itself before it joins
+    //# them for Base64 (TOK-07, U).
+    // atk:HDR-06
     #[test]
     fn basic_encodes_id_and_secret_each_for_itself_and_leaves_the_body_alone() {
         for (id, secret, pair) in [
@@ -195,7 +217,10 @@ mod tests {
         }
     }
 
-    // TOK-08
+    //= spec/oauth21.md#2-4-1
+    //= type=test
+    //# `client_secret_post` MUST put id and secret in the body, and `none` sends no secret even when one was
+    //# issued (TOK-08, U).
     #[test]
     fn post_puts_both_into_the_body_and_nothing_into_the_header() {
         let secret = Secret::new("s&");
@@ -224,7 +249,10 @@ mod tests {
         }
     }
 
-    // TOK-06
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# The engine MUST authenticate by the one method that was registered or returned and that the issuer
+    //# still lists, never by two at once (TOK-06, U).
     #[test]
     fn a_request_never_carries_two_methods() {
         let secret = Secret::new("s");
@@ -235,7 +263,14 @@ mod tests {
         }
     }
 
-    // REG-17, REG-18, TOK-06
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# The engine MUST authenticate by the one method that was registered or returned and that the issuer
+    //# still lists, never by two at once (TOK-06, U).
+    //= spec/rfc7591.md#2
+    //= type=test
+    //# When a registration response brings a secret but names no authentication method, the engine MUST take
+    //# `client_secret_basic` unless the issuer lists its methods without it (REG-18, U).
     #[test]
     fn the_returned_method_counts_and_basic_is_never_used_against_the_list() {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -15,7 +15,7 @@ pub enum ApplicationType {
     Web,
 }
 
-/// Our document. It describes a public client; there is no member for a secret (REG-09).
+/// Our document. It describes a public client; there is no member for a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientMetadata<'a> {
     client_id: &'a str,
@@ -41,12 +41,12 @@ impl<'a> ClientMetadata<'a> {
             client_id,
             client_name,
             redirect_uris,
-            // REG-12
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
-            // REG-09
+            //= spec/cimd.md#4-1
+            //# Our CIMD document MUST state its own URL as `client_id`, with `client_name` and
+            //# `redirect_uris`, and hold no secret and no shared-secret method (REG-09, U).
             token_endpoint_auth_method: "none",
-            // REG-15
             application_type,
         })
     }
@@ -61,7 +61,10 @@ impl<'a> ClientMetadata<'a> {
 /// Whether a URL may be a client id: `https`, with a path, and without dot segments, fragment, user information or
 /// query. A port is allowed.
 pub fn check_client_id_url(text: &str) -> Result<(), Invalid> {
-    // REG-08, atk:NET-07
+    //= spec/cimd.md#3
+    //# A CIMD URL MUST be https with a path and without dot segments, fragment or userinfo, and SHOULD NOT
+    //# have a query, while a port is allowed (REG-08, U).
+    // atk:NET-07
     let url = HttpUrl::parse(text, PlainHttp::Never)?;
     if matches!(url.received_path(), "" | "/") {
         return Err(Invalid("the client id has no path"));
@@ -79,9 +82,12 @@ pub fn check_client_id_url(text: &str) -> Result<(), Invalid> {
 mod tests {
     use super::*;
 
+    //= spec/cimd.md#4-1
+    //= type=test
+    //# Our CIMD document MUST state its own URL as `client_id`, with `client_name` and `redirect_uris`, and
+    //# hold no secret and no shared-secret method (REG-09, U).
     #[test]
     fn the_document_names_a_public_client_by_its_own_url() {
-        // REG-09, REG-12, REG-15
         let redirects = ["https://gw.example/callback", "http://127.0.0.1/callback"];
         let url = "https://gw.example:8443/client.json";
         let document = ClientMetadata::new(url, "Grant \"way\"", &redirects, ApplicationType::Web).unwrap();
@@ -94,9 +100,13 @@ mod tests {
         );
     }
 
+    //= spec/cimd.md#3
+    //= type=test
+    //# A CIMD URL MUST be https with a path and without dot segments, fragment or userinfo, and SHOULD NOT
+    //# have a query, while a port is allowed (REG-08, U).
     #[test]
     fn a_url_that_no_issuer_would_accept_is_no_client_id() {
-        // REG-08, atk:NET-07
+        // atk:NET-07
         for text in [
             "https://h",
             "https://h/",

@@ -29,7 +29,9 @@ impl<'a> Form<'a> {
 
     /// Adds a pair. Refused if the form has that name already (RFC 6749 §3.2).
     pub fn text(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) -> Result<(), Invalid> {
-        // NET-11
+        //= spec/oauth21.md#3-1
+        //# A parameter MUST NOT be sent or accepted twice, `resource` excepted, and an empty value counts as
+        //# absent (NET-11, U/S).
         if self.has(name) {
             return Err(Invalid("the form has a parameter of that name already"));
         }
@@ -124,7 +126,10 @@ mod tests {
         );
     }
 
-    // NET-11
+    //= spec/oauth21.md#3-1
+    //= type=test
+    //# A parameter MUST NOT be sent or accepted twice, `resource` excepted, and an empty value counts as
+    //# absent (NET-11, U/S).
     #[test]
     fn a_name_is_written_once() {
         let mut form = Form::new();

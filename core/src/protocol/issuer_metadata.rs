@@ -14,13 +14,22 @@ pub fn candidates(issuer: &HttpUrl) -> Vec<String> {
         return Vec::new();
     }
     let origin = issuer.origin();
-    // ASM-05
+    //= spec/rfc8414.md#3-1
+    //# To build a well-known URL, and for nothing else, the engine MUST drop a terminating slash of the
+    //# issuer (ASM-05, U).
     let path = issuer.path().trim_end_matches('/');
+    //= spec/mcp-2026-07-28.md#disc-authorization-server-metadata-discovery
+    //# For an issuer without a path the engine MUST try the RFC 8414 document, then the OpenID Connect one
+    //# (ASM-04, U).
     let mut urls = vec![
         format!("{origin}/.well-known/oauth-authorization-server{path}"),
         format!("{origin}/.well-known/openid-configuration{path}"),
     ];
-    // ASM-03; ASM-04: without a path both OpenID forms are the same.
+    //= spec/mcp-2026-07-28.md#disc-authorization-server-metadata-discovery
+    //# For an issuer with a path the engine MUST try RFC 8414 with the path inserted, OpenID Connect with the
+    //# path inserted, then OpenID Connect behind the path, and never the document at the root of the host
+    //# (ASM-03, U).
+    // Without a path both OpenID forms are the same.
     if !path.is_empty() {
         urls.push(format!("{origin}{path}/.well-known/openid-configuration"));
     }
@@ -40,7 +49,6 @@ pub struct LegacyEndpoints {
 
 /// The endpoints assumed at an origin. Only by the operator's waiver.
 pub fn legacy_endpoints(origin: &Origin) -> LegacyEndpoints {
-    // ASM-09
     LegacyEndpoints {
         authorization: format!("{origin}/authorize"),
         token: format!("{origin}/token"),
@@ -105,10 +113,12 @@ pub struct IssuerMetadata {
 }
 
 impl IssuerMetadata {
-    /// Reads a document of either kind. Refused if `issuer` is missing; unknown members are ignored (NET-10).
+    /// Reads a document of either kind. Refused if `issuer` is missing; unknown members are ignored.
     pub fn parse(bytes: &[u8]) -> Result<Self, Invalid> {
+        //= spec/mcp-2026-07-28.md#idx-overview
+        //# The engine MUST understand RFC 8414 and OpenID Connect Discovery documents alike (ASM-02, U).
         let metadata: Self = json::from_slice(bytes)?;
-        // ASM-06: an absent issuer is identical to none.
+        // An absent issuer is identical to none.
         if metadata.issuer.is_empty() {
             return Err(Invalid("`issuer` is missing"));
         }
@@ -117,7 +127,7 @@ impl IssuerMetadata {
 
     /// What it says about PKCE with S256.
     pub fn s256(&self) -> Pkce {
-        // ASM-07, atk:COD-07
+        // atk:COD-07
         match &self.code_challenge_methods_supported {
             None => Pkce::Absent,
             Some(methods) if methods.iter().any(|method| method == "S256") => Pkce::Advertised,
@@ -135,9 +145,17 @@ mod tests {
         HttpUrl::parse(text, PlainHttp::Never).unwrap()
     }
 
+    //= spec/mcp-2026-07-28.md#disc-authorization-server-metadata-discovery
+    //= type=test
+    //# For an issuer with a path the engine MUST try RFC 8414 with the path inserted, OpenID Connect with the
+    //# path inserted, then OpenID Connect behind the path, and never the document at the root of the host
+    //# (ASM-03, U).
+    //= spec/rfc8414.md#3-1
+    //= type=test
+    //# To build a well-known URL, and for nothing else, the engine MUST drop a terminating slash of the
+    //# issuer (ASM-05, U).
     #[test]
     fn an_issuer_with_a_path_has_three_candidates_and_never_the_root_document() {
-        // ASM-03, ASM-05
         for issuer in ["https://h/t/1", "https://H:443/t/1/"] {
             assert_eq!(
                 candidates(&url(issuer)),
@@ -151,9 +169,12 @@ mod tests {
         }
     }
 
+    //= spec/mcp-2026-07-28.md#disc-authorization-server-metadata-discovery
+    //= type=test
+    //# For an issuer without a path the engine MUST try the RFC 8414 document, then the OpenID Connect one
+    //# (ASM-04, U).
     #[test]
     fn an_issuer_without_path_has_two_candidates() {
-        // ASM-04, ASM-05
         for issuer in ["https://h:8443", "https://h:8443/"] {
             assert_eq!(
                 candidates(&url(issuer)),
@@ -169,7 +190,6 @@ mod tests {
 
     #[test]
     fn legacy_endpoints_stand_at_the_origin() {
-        // ASM-09
         let endpoints = legacy_endpoints(&url("https://h:8443/mcp/x").origin());
         assert_eq!(endpoints.authorization, "https://h:8443/authorize");
         assert_eq!(endpoints.token, "https://h:8443/token");
@@ -178,7 +198,6 @@ mod tests {
 
     #[test]
     fn a_document_is_read_as_received() {
-        // NET-09, NET-10
         let text = r#"{"issuer":"HTTPS://As/","authorization_endpoint":"https://as/a?x=1","token_endpoint":"https://as/t",
             "registration_endpoint":"","revocation_endpoint":null,"scopes_supported":["openid","a b"],
             "code_challenge_methods_supported":["plain","S256"],"token_endpoint_auth_methods_supported":null,
@@ -198,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_document_without_issuer_or_with_a_wrong_type_is_refused() {
-        // ASM-06, atk:NET-10
+        // atk:NET-10
         for text in [
             "{}",
             r#"{"issuer":""}"#,
@@ -215,7 +234,7 @@ mod tests {
 
     #[test]
     fn s256_is_advertised_only_by_its_exact_name() {
-        // ASM-07, atk:COD-07
+        // atk:COD-07
         for (methods, expected) in [
             ("null", Pkce::Absent),
             ("[]", Pkce::WithoutS256),

@@ -26,6 +26,8 @@ pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Invalid>
         return Err(Invalid("the body is not a JSON object"));
     }
     check_depth(bytes)?;
+    //= spec/oauth21.md#3-2-3
+    //# Metadata members and request or response parameters that are not known MUST be ignored (NET-10, U/S).
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => Invalid("a JSON member is missing, repeated or of the wrong type"),
         Category::Eof | Category::Io | Category::Syntax => Invalid("the body is not well-formed JSON"),
@@ -126,9 +128,11 @@ mod tests {
         from_slice(text.as_bytes())
     }
 
+    //= spec/oauth21.md#3-2-3
+    //= type=test
+    //# Metadata members and request or response parameters that are not known MUST be ignored (NET-10, U/S).
     #[test]
     fn unknown_members_are_ignored_and_null_is_absent() {
-        // NET-10
         let text =
             r#" {"issuer":"i","x":[{"y":1e400}],"list":null,"flag":null,"name":null,"expires_in":null} "#;
         assert_eq!(read(text), Ok(Message { issuer: Some("i".into()), ..Message::default() }));

@@ -22,7 +22,11 @@ impl RedirectUri {
     /// Checks the text.
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
-        // NET-01
+        //= spec/oauth21.md#8-4-3
+        //= type=exception
+        //= reason=Stricter than the text: a redirect URI with a private-use scheme is refused.
+        //# A redirect URI with a private-use scheme MUST be a reversed domain name followed by a single slash
+        //# (AZQ-13, U).
         let url = HttpUrl::parse(&text, PlainHttp::Loopback)?;
         if url.as_str() != text {
             return Err(Invalid("the redirect URI is not written in normal form, with a path"));
@@ -54,7 +58,6 @@ impl RedirectUri {
 
     /// What a client with this redirect URI registers as.
     pub fn application_type(&self) -> ApplicationType {
-        // REG-15
         if self.is_loopback() { ApplicationType::Native } else { ApplicationType::Web }
     }
 
@@ -135,7 +138,10 @@ mod tests {
         }
     }
 
-    // NET-01
+    //= spec/oauth21.md#1-5
+    //= type=test
+    //# Every OAuth URL MUST be https, but for loopback redirect URIs and, where development is switched on,
+    //# loopback hosts (NET-01, all).
     #[test]
     fn other_redirect_uris_are_refused() {
         for text in [
@@ -174,7 +180,6 @@ mod tests {
         assert!(RedirectUri::new(format!("https://gw.example/{}", "a".repeat(URL_MAX_BYTES))).is_err());
     }
 
-    // REG-15
     #[test]
     fn the_application_type_follows_the_host() {
         let kind = |text: &str| RedirectUri::new(text).unwrap().application_type();

@@ -46,15 +46,18 @@ impl RegistrationRequest<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             client_uri: Option<&'a str>,
         }
-        // REG-14
         let wire = Wire {
             redirect_uris: self.redirect_uris,
             client_name: self.client_name,
-            // REG-12
+            //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+            //# A registration that wants refresh tokens SHOULD name `refresh_token` among its grant types
+            //# (REG-12, U).
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
             token_endpoint_auth_method: self.auth_method,
-            // REG-15
+            //= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+            //# A dynamic registration MUST state `application_type`, which SHOULD be `native` for desktop,
+            //# command line and localhost and `web` for a remote browser application (REG-15, U).
             application_type: self.application_type,
             scope: self.scopes.filter(|scopes| !scopes.is_empty()),
             client_uri: self.client_uri,
@@ -119,7 +122,6 @@ impl RegistrationResponse {
         if client_id.len() > CLIENT_ID_MAX_BYTES || !client_id.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return Err(Invalid("the `client_id` is too long or has characters that client ids do not have"));
         }
-        // REG-17
         let auth_method = match wire.token_endpoint_auth_method {
             Some(name) => Some(
                 AuthMethod::from_name(&name)
@@ -127,7 +129,6 @@ impl RegistrationResponse {
             ),
             None => None,
         };
-        // REG-19
         let expires_at = wire.client_secret_expires_at.filter(|seconds| *seconds > 0);
         Ok(Self {
             client_id,
@@ -166,7 +167,8 @@ impl RegistrationError {
             "invalid_client_metadata" => RegistrationErrorCode::InvalidClientMetadata,
             _ => RegistrationErrorCode::Other,
         };
-        // REG-16, ERR-07
+        //= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+        //# A registration error SHOULD reach user or developer in readable form (ERR-07, U).
         Self { code, text: Some(error.words()) }
     }
 }
@@ -197,7 +199,10 @@ mod tests {
         RegistrationResponse::parse(text.as_bytes())
     }
 
-    // REG-12, REG-14, REG-15
+    //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+    //= type=test
+    //# A registration that wants refresh tokens SHOULD name `refresh_token` among its grant types
+    //# (REG-12, U).
     #[test]
     fn the_request_says_what_we_can_do_and_no_more() {
         let uris = [RedirectUri::new("http://127.0.0.1:33418/callback").unwrap()];
@@ -255,7 +260,10 @@ mod tests {
         assert_eq!((bare.client_secret, bare.auth_method, bare.scopes), (None, None, None));
     }
 
-    // REG-19
+    //= spec/rfc7591.md#3-2-1
+    //= type=test
+    //# A client secret MUST be used no longer than its `client_secret_expires_at`, where 0 means for ever,
+    //# and a new registration follows (REG-19, U).
     #[test]
     fn a_secret_that_expires_at_0_never_expires() {
         let expiry = |value: &str| {
@@ -268,7 +276,6 @@ mod tests {
         assert_eq!(expiry("18446744073709551615"), Some(UnixMillis(u64::MAX)));
     }
 
-    // REG-17
     #[test]
     fn a_secret_beside_the_method_none_is_kept() {
         let response =
@@ -300,7 +307,6 @@ mod tests {
         }
     }
 
-    // REG-16, ERR-07
     #[test]
     fn a_refusal_keeps_the_words_of_the_issuer_and_never_fails() {
         let read = |body: &str| {

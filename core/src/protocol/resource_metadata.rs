@@ -18,7 +18,7 @@ pub struct WellKnownUrls {
 /// The well-known URLs of a server.
 pub fn well_known_urls(server: &HttpUrl) -> WellKnownUrls {
     let root_form = format!("{}/.well-known/oauth-protected-resource", server.origin());
-    // PRM-04: only the slash right after the host goes.
+    // Only the slash right after the host goes.
     let path = if server.path() == "/" { "" } else { server.path() };
     let query = server.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path_form = format!("{root_form}{path}{query}");
@@ -40,7 +40,7 @@ pub struct ResourceMetadata {
 }
 
 impl ResourceMetadata {
-    /// Reads a document. Refused if `resource` is missing or not a text; unknown members are ignored (NET-10).
+    /// Reads a document. Refused if `resource` is missing or not a text; unknown members are ignored.
     pub fn parse(bytes: &[u8]) -> Result<Self, Invalid> {
         let metadata: Self = json::from_slice(bytes)?;
         // atk:AUD-01
@@ -63,7 +63,6 @@ mod tests {
 
     #[test]
     fn the_suffix_stands_between_host_and_path() {
-        // PRM-04
         let root = "https://h/.well-known/oauth-protected-resource";
         for (server, behind_root) in [
             ("https://h/mcp", "/mcp"),
@@ -81,7 +80,6 @@ mod tests {
 
     #[test]
     fn texts_are_kept_as_received_and_unknown_members_ignored() {
-        // NET-09, NET-10, PRM-15
         let text = r#"{"resource":"HTTPS://H:443/mcp","authorization_servers":["https://as/","https://b"],
             "scopes_supported":["b","a","not a scope"],"jwks_uri":7,"x":{"resource":"y"}}"#;
         let metadata = ResourceMetadata::parse(text.as_bytes()).unwrap();

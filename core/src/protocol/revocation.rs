@@ -12,7 +12,6 @@ use crate::secret::Secret;
 /// Errors: an empty token.
 pub fn request(token: &Secret, hint: TokenTypeHint) -> Result<Form<'_>, Invalid> {
     let mut form = Form::new();
-    // REV-01
     form.secret("token", token)?;
     form.text("token_type_hint", hint.as_str())?;
     Ok(form)
@@ -52,7 +51,9 @@ pub enum RevocationAnswer {
 /// [`RevocationAnswer::StillValid`].
 pub fn read(status: u16, body: &[u8]) -> RevocationAnswer {
     match status {
-        // REV-02
+        //= spec/rfc7009.md#2-2
+        //# The engine MUST take 200 as gone, even for a token the issuer never knew, and 503 as still valid,
+        //# to be tried again after `Retry-After` (REV-02, U).
         200..=299 => RevocationAnswer::Gone,
         429 | 500..=599 => RevocationAnswer::StillValid,
         _ => match ErrorBody::read(body) {
@@ -71,7 +72,6 @@ pub fn read(status: u16, body: &[u8]) -> RevocationAnswer {
 mod tests {
     use super::*;
 
-    // REV-01
     #[test]
     fn the_request_names_the_token_and_its_type() {
         let token = Secret::new("rt+1");
@@ -82,7 +82,10 @@ mod tests {
         assert!(request(&Secret::new(""), TokenTypeHint::RefreshToken).is_err());
     }
 
-    // REV-02
+    //= spec/rfc7009.md#2-2
+    //= type=test
+    //# The engine MUST take 200 as gone, even for a token the issuer never knew, and 503 as still valid, to
+    //# be tried again after `Retry-After` (REV-02, U).
     #[test]
     fn a_token_is_gone_only_when_the_issuer_says_so() {
         for (status, body, gone) in [
@@ -101,7 +104,6 @@ mod tests {
         }
     }
 
-    // REV-02
     #[test]
     fn an_issuer_that_cannot_answer_is_asked_again_and_a_refusal_is_told() {
         for status in [429, 500, 502, 503, 504, 599] {

@@ -25,13 +25,19 @@ pub fn authorization_code<'a>(
     resource: Option<&'a str>,
 ) -> Result<Form<'a>, Invalid> {
     let mut form = Form::new();
-    // TOK-01, TOK-02
+    //= spec/oauth21.md#4-1-3
+    //# The code grant MUST send `grant_type=authorization_code`, the code and the verifier of the pending
+    //# flow (TOK-02, U).
     form.text("grant_type", "authorization_code")?;
     form.secret("code", code)?;
     form.secret("code_verifier", verifier)?;
-    // TOK-04
+    //= spec/oauth21.md#10-2
+    //# The token request MAY repeat `redirect_uri`, exactly as the authorization request had it, because
+    //# OAuth 2.0 servers demand it and 2.1 servers have to accept it (TOK-04, U).
     form.text("redirect_uri", redirect_uri.as_str())?;
-    // TOK-05
+    //= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+    //# The token request MUST carry the `resource` of the authorization request, as the same string
+    //# (TOK-05, U).
     if let Some(resource) = resource {
         form.text("resource", resource)?;
     }
@@ -48,14 +54,11 @@ pub fn refresh<'a>(
     scopes: Option<&Scopes>,
 ) -> Result<Form<'a>, Invalid> {
     let mut form = Form::new();
-    // REF-01
     form.text("grant_type", "refresh_token")?;
     form.secret("refresh_token", refresh_token)?;
-    // REF-02
     if let Some(resource) = resource {
         form.text("resource", resource)?;
     }
-    // REF-03
     if let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) {
         form.text("scope", scopes.to_string())?;
     }
@@ -83,11 +86,15 @@ pub enum TokenAnswer {
 /// inside a success; OAuth errors under any status.
 pub fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> TokenAnswer {
     match status {
-        // ERR-04
+        //= spec/derived.md#err-04
+        //# On `server_error`, `temporarily_unavailable`, 5xx and 429 the engine MUST keep the grant and back
+        //# off (ERR-04, U, derived).
         429 | 503 => TokenAnswer::Unavailable,
         502 | 504 => TokenAnswer::InDoubt(Invalid("a gateway had no answer from the token endpoint")),
         200..=299 => match Wire::read(content_type, body) {
-            // ERR-05
+            //= spec/derived.md#err-05
+            //# Error text of a token endpoint MUST be treated as untrusted, and an OAuth error recognised
+            //# also in a 200 or in a body that is not JSON (ERR-05, U, derived).
             Ok(Wire { error: Some(error), error_description, .. }) => refused(error, error_description),
             Ok(wire) => wire.tokens().map_or_else(TokenAnswer::InDoubt, TokenAnswer::Tokens),
             // atk:TOK-16
@@ -100,7 +107,7 @@ pub fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> TokenAnswer
             {
                 refused(error, error_description)
             }
-            // REF-07, atk:TOK-16
+            // atk:TOK-16
             _ if status >= 500 => TokenAnswer::Unavailable,
             _ => TokenAnswer::Refused(TokenError { code: TokenErrorCode::Other, text: None }),
         },
@@ -233,7 +240,6 @@ impl Wire {
             if value.is_empty() {
                 continue;
             }
-            // NET-11
             match &*name {
                 "access_token" => put(&mut wire.access_token, Secret::new(value))?,
                 "refresh_token" => put(&mut wire.refresh_token, Secret::new(value))?,
@@ -255,7 +261,7 @@ impl Wire {
         let access_token = usable(self.access_token)?.ok_or(Invalid("the answer has no access token"))?;
         // atk:NET-16
         let refresh_token = usable(self.refresh_token)?.filter(|token| *token != access_token);
-        // TOK-09, atk:TOK-11
+        // atk:TOK-11
         let token_type = match self.token_type {
             None => TokenType::Absent,
             Some(name) if name.eq_ignore_ascii_case("bearer") => TokenType::Bearer,
@@ -265,9 +271,7 @@ impl Wire {
             access_token,
             refresh_token,
             token_type,
-            // TOK-11
             expires_in: self.expires_in,
-            // TOK-10
             scopes: self.scope,
             id_token: self.id_token,
         })
@@ -275,7 +279,6 @@ impl Wire {
 }
 
 fn refused(error: String, description: Option<String>) -> TokenAnswer {
-    // ERR-04
     if matches!(error.as_str(), "server_error" | "temporarily_unavailable" | "slow_down") {
         return TokenAnswer::Unavailable;
     }

@@ -22,7 +22,7 @@ pub enum PlainHttp {
 
 /// An absolute `https` URL (or loopback `http`, where opted in) without user information and fragment.
 ///
-/// It is kept twice: as received, byte for byte, for comparing and sending (NET-09); and written anew, for fetching
+/// It is kept twice: as received, byte for byte, for comparing and sending; and written anew, for fetching
 /// and opening. The second form holds only letters, digits and `-._~:/?&=%@`, brackets round an IPv6 host apart, so
 /// that no shell, log or header reads more into it than a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,12 +40,18 @@ impl HttpUrl {
         check_received(text)?;
         let mut url = Url::parse(text).map_err(|_| Invalid("the URL cannot be read"))?;
         check_host(&url)?;
-        // NET-01, NET-05, atk:URL-02, atk:URL-04
+        //= spec/oauth21.md#1-5
+        //# Every OAuth URL MUST be https, but for loopback redirect URIs and, where development is switched
+        //# on, loopback hosts (NET-01, all).
+        // atk:URL-02, atk:URL-04
         match (url.scheme(), plain) {
             ("https", _) => {}
             ("http", PlainHttp::Loopback) if is_loopback(&url) => {}
             _ => return Err(Invalid("the URL is not `https`")),
         }
+        //= spec/mcp-best-practices.md#oauth-authorization-url-validation
+        //# A URL MUST NOT be opened through a shell, and one that came from a server MUST be parsed and
+        //# checked first (NET-06, U).
         // atk:URL-01
         if let Some(safe) = safe_form(&url) {
             url = Url::parse(&safe).map_err(|_| Invalid("the URL cannot be read"))?;
@@ -53,6 +59,9 @@ impl HttpUrl {
         if url.as_str().len() > URL_MAX_BYTES {
             return Err(Invalid("the URL is too long"));
         }
+        //= spec/rfc8414.md#4
+        //# Issuers, client ids, resources, redirect URIs and states MUST be compared code point by code point
+        //# as received, a parsed copy serving only to build URLs (NET-09, all).
         Ok(Self { received: text.to_owned(), url })
     }
 
@@ -117,7 +126,7 @@ impl HttpUrl {
             pairs.iter().map(|(name, value)| name.len().saturating_add(value.len().saturating_mul(2))).sum();
         let mut text = String::with_capacity(self.as_str().len().saturating_add(room));
         text.push_str(self.as_str());
-        // AZQ-01, ASM-08: what stands there stays.
+        // What stands there stays.
         let mut separator = match self.query() {
             None => "?",
             Some("") => "",
@@ -165,6 +174,9 @@ fn check_received(text: &str) -> Result<(), Invalid> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Err(Invalid("the URL holds a character that URLs do not have"));
     }
+    //= spec/rfc8707.md#2
+    //# `resource` MUST be an absolute URI without fragment and SHOULD be the most specific one of the server,
+    //# with no slash added and upper-case scheme and host accepted as input (AZQ-07, U).
     if text.contains('#') {
         return Err(Invalid("the URL has a fragment"));
     }
@@ -239,9 +251,12 @@ mod tests {
         HttpUrl::parse(text, PlainHttp::Never)
     }
 
+    //= spec/rfc8414.md#4
+    //= type=test
+    //# Issuers, client ids, resources, redirect URIs and states MUST be compared code point by code point as
+    //# received, a parsed copy serving only to build URLs (NET-09, all).
     #[test]
     fn the_received_text_is_kept_beside_the_written_one() {
-        // NET-09
         for (received, written) in [
             ("https://h.example", "https://h.example/"),
             ("HTTPS://H.Example:443/A/../b", "https://h.example/b"),
@@ -253,9 +268,13 @@ mod tests {
         }
     }
 
+    //= spec/oauth21.md#1-5
+    //= type=test
+    //# Every OAuth URL MUST be https, but for loopback redirect URIs and, where development is switched on,
+    //# loopback hosts (NET-01, all).
     #[test]
     fn only_https_is_accepted_and_loopback_http_by_choice() {
-        // NET-01, NET-05, atk:URL-02, atk:URL-04
+        // atk:URL-02, atk:URL-04
         for text in
             ["http://localhost:1/a", "http://127.0.0.1", "http://127.9.9.9:80/", "http://[::1]:8080/x"]
         {
@@ -285,6 +304,10 @@ mod tests {
         }
     }
 
+    //= spec/rfc8707.md#2
+    //= type=test
+    //# `resource` MUST be an absolute URI without fragment and SHOULD be the most specific one of the server,
+    //# with no slash added and upper-case scheme and host accepted as input (AZQ-07, U).
     #[test]
     fn what_parsers_read_differently_is_refused() {
         // atk:URL-01, atk:URL-03, atk:HDR-01
@@ -330,6 +353,10 @@ mod tests {
         }
     }
 
+    //= spec/mcp-best-practices.md#oauth-authorization-url-validation
+    //= type=test
+    //# A URL MUST NOT be opened through a shell, and one that came from a server MUST be parsed and checked
+    //# first (NET-06, U).
     #[test]
     fn nothing_that_a_shell_reads_remains_in_the_written_form() {
         // atk:URL-01
@@ -366,7 +393,6 @@ mod tests {
 
     #[test]
     fn parameters_are_added_after_those_already_there() {
-        // AZQ-01, ASM-08
         let pairs = [("scope", "a b&c=+"), ("state", "é~*")];
         let added = "scope=a%20b%26c%3D%2B&state=%C3%A9~%2A";
         for (text, before) in [

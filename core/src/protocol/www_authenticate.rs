@@ -33,7 +33,11 @@ pub struct Challenge {
 /// Reads all `WWW-Authenticate` fields of a response, in their order. Several fields mean the same as one in which
 /// they are joined by commas (RFC 9110 §5.3). Takes time linear in the input.
 pub fn parse<'a>(fields: impl IntoIterator<Item = &'a str>) -> Vec<Challenge> {
-    // CH-02, T-04, atk:HDR-02
+    //= spec/rfc9110.md#11-6-1
+    //# The challenge parser MUST take the whole grammar: several fields, several challenges in a field,
+    //# token68, tokens and quoted strings with escapes, commas in quotes, blanks round `=`, names in any case
+    //# (CH-02, U).
+    // T-04, atk:HDR-02
     let mut challenges = Challenges { list: Vec::new(), open: false };
     let mut left = CHALLENGE_MAX_BYTES;
     for field in fields {
@@ -72,7 +76,7 @@ impl Challenge {
         self.malformed
     }
 
-    /// The value of a parameter that stands there exactly once and is not empty (CH-13, NET-11).
+    /// The value of a parameter that stands there exactly once and is not empty.
     fn single(&self, name: &str) -> Option<&str> {
         let mut values = self.parameters().filter(|(other, _)| *other == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
@@ -132,7 +136,10 @@ impl BearerChallenge {
     /// Chooses one challenge of a scheme we speak: one that names resource metadata before one that does not, then one
     /// that says why or for what before one that does not, the first of equals. Nothing is taken from any other.
     pub fn select(challenges: &[Challenge]) -> Option<Self> {
-        // CH-03, T-35
+        //= spec/rfc9110.md#11-6-1
+        //# The engine MUST answer a challenge of a scheme it supports and never mix the parameters of
+        //# different challenges (CH-03, U).
+        // T-35
         challenges.iter().filter_map(Self::read).min_by_key(|challenge| {
             let says_why = challenge.error.is_some() || challenge.scope.is_some();
             (challenge.resource_metadata.is_none(), !says_why)
@@ -157,9 +164,10 @@ impl BearerChallenge {
                 .nth(1)
                 .is_some(),
             scope: challenge.single("scope").and_then(|text| Scopes::parse(text).ok()),
-            // CH-13
             error: challenge.single("error").filter(is_code).map(str::to_owned),
-            // CH-08
+            //= spec/oauth21.md#5-3-1
+            //# `error_description` and `scope` of a challenge SHOULD be handled as untrusted text that speaks
+            //# to software and developers (CH-08, U).
             error_description: challenge.single("error_description").map(PeerText::sanitize),
         })
     }
@@ -334,9 +342,13 @@ mod tests {
         BearerChallenge::select(&parse(fields.iter().copied())).unwrap()
     }
 
+    //= spec/rfc9110.md#11-6-1
+    //= type=test
+    //# The challenge parser MUST take the whole grammar: several fields, several challenges in a field,
+    //# token68, tokens and quoted strings with escapes, commas in quotes, blanks round `=`, names in any case
+    //# (CH-02, U).
     #[test]
     fn every_form_of_the_grammar_is_read() {
-        // CH-02
         for (fields, expected) in [
             (&["Bearer"][..], &["Bearer<>"][..]),
             (&[""], &[]),
@@ -359,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_field_is_dropped_where_the_grammar_ends() {
-        // CH-02, atk:HDR-02
+        // atk:HDR-02
         for (fields, expected) in [
             (&["Bearer a=1, b=\"open, c=3"][..], &["!Bearer<>a=1"][..]),
             (&["Bearer a=1, b=\"open\\"], &["!Bearer<>a=1"]),
@@ -412,9 +424,13 @@ mod tests {
         assert_eq!(parse([printed.join(", ").as_str()]), challenges);
     }
 
+    //= spec/rfc9110.md#11-6-1
+    //= type=test
+    //# The challenge parser MUST take the whole grammar: several fields, several challenges in a field,
+    //# token68, tokens and quoted strings with escapes, commas in quotes, blanks round `=`, names in any case
+    //# (CH-02, U).
     #[test]
     fn the_challenge_of_a_mixed_response_is_found() {
-        // CH-02, CH-03
         let chosen = select(&[
             "Negotiate YIIB, NTLM abc==, DPoP algs=\"ES256\", Bearer realm=\"\",",
             "scope=\"a b\", resource_metadata = \"https://h/x\"",
@@ -434,9 +450,12 @@ mod tests {
         );
     }
 
+    //= spec/rfc9110.md#11-6-1
+    //= type=test
+    //# The engine MUST answer a challenge of a scheme it supports and never mix the parameters of different
+    //# challenges (CH-03, U).
     #[test]
     fn nothing_is_taken_from_another_challenge() {
-        // CH-03
         let chosen =
             select(&["Basic scope=a, resource_metadata=\"https://basic/\", Bearer error=invalid_token"]);
         assert_eq!((chosen.resource_metadata, chosen.scope), (None, None));
@@ -450,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_repeated_resource_metadata_is_ignored_and_noted() {
-        // T-04, CH-13, atk:HDR-02
+        // T-04, atk:HDR-02
         let chosen =
             select(&["Bearer realm=\"OAuth\", resource_metadata=\"https://h/1\", error=\"invalid_token\", \
              Resource_Metadata=\"https://h/2\""]);
@@ -460,9 +479,12 @@ mod tests {
         assert!(!once.repeated_resource_metadata);
     }
 
+    //= spec/oauth21.md#5-3-1
+    //= type=test
+    //# `error_description` and `scope` of a challenge SHOULD be handled as untrusted text that speaks to
+    //# software and developers (CH-08, U).
     #[test]
     fn other_parameters_count_only_once_and_if_they_are_well_formed() {
-        // CH-08, CH-13
         let chosen = select(&["Bearer scope=a, scope=b, error=\"\", x_error=y"]);
         assert_eq!((chosen.scope, chosen.error), (None, None));
         let chosen = select(&["Bearer scope=\"a\\\"b\", error=\"é\", error_description=\"`a`é\""]);

@@ -90,7 +90,8 @@ impl Key {
         Self(Vec::with_capacity(64)).part(tenant.as_str().as_bytes())
     }
 
-    fn of(tenant: &TenantId, kind: Kind) -> Self {
+    /// All records of a kind.
+    pub(crate) fn of(tenant: &TenantId, kind: Kind) -> Self {
         let mut key = Self::of_tenant(tenant);
         key.0.push(kind as u8);
         key
@@ -121,6 +122,9 @@ impl Key {
     }
 
     pub(crate) fn connection(tenant: &TenantId, owner: &Principal, connector: &ConnectorId) -> Self {
+        //= spec/mcp-2026-07-28.md#disc-authorization-server-location
+        //# Tokens MUST be stored apart by issuer, and within it by registration, resource and owner
+        //# (TOK-12, U).
         Self::connections_of(tenant, owner).part(connector.as_str().as_bytes())
     }
 
@@ -272,12 +276,25 @@ impl Key {
         parse_id(name)
     }
 
-    /// The connector that a `connection` key names.
-    pub(crate) fn connection_connector(&self) -> Option<ConnectorId> {
+    /// The owner and connector that a `connection` key names.
+    pub(crate) fn connection_target(&self) -> Option<(Principal, ConnectorId)> {
         let (kind, parts) = self.parts()?;
-        let [_owner_kind, _owner_id, connector] = parts.as_slice() else { return None };
+        let [owner_kind, owner_id, connector] = parts.as_slice() else { return None };
         (kind == Kind::Connection as u8).then_some(())?;
-        parse_id(connector)
+        Some((parse_owner(owner_kind, owner_id)?, parse_id(connector)?))
+    }
+
+    /// The hash in a `flow` key.
+    pub(crate) fn flow_hash(&self) -> Option<[u8; 32]> {
+        let (kind, parts) = self.parts()?;
+        let [hash] = parts.as_slice() else { return None };
+        (kind == Kind::Flow as u8).then_some(())?;
+        <[u8; 32]>::try_from(*hash).ok()
+    }
+
+    /// Whether it is a key of this kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.parts().is_some_and(|(have, _)| have == kind as u8)
     }
 }
 
@@ -373,7 +390,7 @@ mod tests {
         assert_eq!(due.due_target(), Some((owner.clone(), to.clone())));
         assert_eq!(due.minute(), Some(2));
         let connection = Key::connection(&t, &owner, &to);
-        assert_eq!(connection.connection_connector(), Some(to.clone()));
+        assert_eq!(connection.connection_target(), Some((owner.clone(), to.clone())));
         let expiry = Key::expiry(&t, UnixMillis(60_000), &connection);
         assert_eq!(expiry.expiry_target(), Some(connection));
         assert!(expiry.as_bytes().len() <= KEY_MAX_BYTES);

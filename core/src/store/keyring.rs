@@ -122,6 +122,11 @@ impl Keyring {
 
     /// Seals a record's plaintext for one store key.
     pub(crate) fn seal(&self, entropy: &Entropy, key: &Key, version: u8, plaintext: &[u8]) -> Vec<u8> {
+        //= spec/mcp-2026-07-28.md#sec-token-theft
+        //# Tokens MUST be stored securely, and no token, code, secret or assertion stands in a URL, a log or
+        //# a referrer (NET-07, all).
+        //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+        //# A refresh token MUST be readable neither on the wire nor in the store (REF-05, U).
         seal_with(&self.current, entropy, key.as_bytes(), version, plaintext)
     }
 

@@ -1,8 +1,9 @@
 //! What each record holds. The keys are in `key.rs`; the form is described in `spec/records.md`.
 //!
-//! Members that carry a security decision have no default: a record without one does not open (atk:IMP-13).
+//! Members have no default, `None` included: a record without one does not open (atk:IMP-13). The exceptions are secrets, whose absence
+//! lets less happen, and lists, which are left out when empty.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::record::Record;
 use super::sealed_text;
@@ -15,6 +16,11 @@ use crate::protocol::client_auth::AuthMethod;
 use crate::protocol::id_token::Account;
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
+
+/// An optional member that has to be there: `null` says that there is none.
+fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
 
 macro_rules! record {
     ($(#[$doc:meta])* $name:ident v $version:literal { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)+ }) => {
@@ -61,13 +67,20 @@ record! {
         /// A token nobody here has seen may live upstream.
         doubt: bool,
         /// The flow begun last; older ones are superseded.
+        #[serde(deserialize_with = "required")]
         newest_flow: Option<FlowHash>,
+        #[serde(deserialize_with = "required")]
         grant: Option<Box<Grant>>,
         /// Obtained by a reconnect that arrived as another account; held until the owner confirms.
+        #[serde(deserialize_with = "required")]
         awaiting: Option<Box<Awaiting>>,
+        #[serde(deserialize_with = "required")]
         account: Option<Account>,
+        #[serde(deserialize_with = "required")]
         connected_by: Option<Principal>,
+        #[serde(deserialize_with = "required")]
         connected_at: Option<UnixMillis>,
+        #[serde(deserialize_with = "required")]
         suspended: Option<Suspension>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         step_ups: Vec<StepUp>,
@@ -76,10 +89,13 @@ record! {
         /// What the step-up counted last asked for.
         wanted: Scopes,
         /// The minute under which `due` names this connection.
+        #[serde(deserialize_with = "required")]
         due: Option<UnixMillis>,
         /// The slug of the last failure of a flow or refresh, for the status.
+        #[serde(deserialize_with = "required")]
         last_failure: Option<String>,
         /// Set by purge: the tombstone may go after this time.
+        #[serde(deserialize_with = "required")]
         purged_until: Option<UnixMillis>,
     }
 }
@@ -100,6 +116,7 @@ pub(crate) struct Grant {
     pub(crate) refresh_token: Option<Secret>,
     pub(crate) obtained_at: UnixMillis,
     /// `None`: the issuer did not say.
+    #[serde(deserialize_with = "required")]
     pub(crate) expires_at: Option<UnixMillis>,
     pub(crate) terms: Terms,
     /// Granted scopes; `None`: the issuer did not say and none were requested.
@@ -108,11 +125,15 @@ pub(crate) struct Grant {
     pub(crate) family: u64,
     /// POSTs of this refresh token that may have reached the issuer and have no definite answer: 0, 1 or 2.
     pub(crate) sends: u8,
+    #[serde(deserialize_with = "required")]
     pub(crate) lease: Option<Lease>,
+    #[serde(deserialize_with = "required")]
     pub(crate) backoff: Option<Backoff>,
     /// About this generation only; a newer one clears it.
+    #[serde(deserialize_with = "required")]
     pub(crate) condemned: Option<Condemned>,
     /// When a 401 brought this generation about, if one did.
+    #[serde(deserialize_with = "required")]
     pub(crate) rejected_at: Option<UnixMillis>,
 }
 
@@ -123,6 +144,7 @@ pub(crate) struct Grant {
 pub(crate) struct Awaiting {
     /// As it will stand in the connection, but for its family.
     pub(crate) grant: Grant,
+    #[serde(deserialize_with = "required")]
     pub(crate) account: Option<Account>,
     /// The scopes that its flow requested.
     pub(crate) requested: Scopes,
@@ -138,9 +160,11 @@ pub(crate) struct Terms {
     /// Byte for byte as its metadata says, which is as the resource named it unless a waiver tells the two apart.
     pub(crate) issuer: String,
     pub(crate) token_endpoint: String,
+    #[serde(deserialize_with = "required")]
     pub(crate) revocation_endpoint: Option<String>,
     pub(crate) client: Client,
     /// Sent as `resource`; `None`: the dialect or the connector omits it.
+    #[serde(deserialize_with = "required")]
     pub(crate) resource: Option<String>,
     /// The URL whose origin and path the token is good for.
     pub(crate) audience: String,
@@ -269,6 +293,7 @@ record! {
         verifier: Secret,
         binding: Binding,
         /// Where the host's page is to go afterwards.
+        #[serde(deserialize_with = "required")]
         return_to: Option<String>,
     }
 }
@@ -300,18 +325,21 @@ pub(crate) enum Binding {
 record! {
     /// Our client at one issuer for one redirect set.
     Registration v 1 {
-        /// It belongs to this issuer and is used at no other (REG-04).
+        /// It belongs to this issuer and is used at no other.
         issuer: String,
         client: Client,
         redirect_uris: Vec<String>,
         /// `None`: never.
+        #[serde(deserialize_with = "required")]
         expires_at: Option<UnixMillis>,
         /// The issuer said it does not know the client.
         stale: bool,
         registered_at: UnixMillis,
         /// When it last took the place of one that the issuer had forgotten: one renewal an hour.
+        #[serde(deserialize_with = "required")]
         renewed_at: Option<UnixMillis>,
         /// RFC 7592.
+        #[serde(deserialize_with = "required")]
         management_url: Option<String>,
         #[serde(with = "sealed_text::option", default, skip_serializing_if = "Option::is_none")]
         management_token: Option<Secret>,
@@ -354,7 +382,9 @@ record! {
         created_at: UnixMillis,
         expires_at: UnixMillis,
         /// What the challenge of the resource said.
+        #[serde(deserialize_with = "required")]
         resource_metadata: Option<String>,
+        #[serde(deserialize_with = "required")]
         scopes: Option<Scopes>,
     }
 }
@@ -399,3 +429,6 @@ record! {
         stored_by: Principal,
     }
 }
+
+#[cfg(test)]
+mod tests;

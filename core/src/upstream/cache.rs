@@ -11,9 +11,10 @@ use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Ve
 use crate::store::Key;
 
 /// A resolution kept for the same caller (with the same teams, roles and assurance) and the same connector.
-#[derive(Debug)]
+/// Cheap to clone: copies share the resolution.
+#[derive(Clone, Debug)]
 pub struct CachedResolution {
-    ready: Ready,
+    ready: Arc<Ready>,
     checked_at: UnixMillis,
 }
 
@@ -30,13 +31,14 @@ pub enum Freshness {
 
 impl CachedResolution {
     /// Keeps a resolution, as of the time it was made.
-    pub fn new(ready: Ready) -> Self {
+    pub fn new(ready: impl Into<Arc<Ready>>) -> Self {
+        let ready = ready.into();
         let checked_at = ready.resolved_at;
         Self { ready, checked_at }
     }
 
     /// The resolution.
-    pub fn ready(&self) -> &Ready {
+    pub fn ready(&self) -> &Arc<Ready> {
         &self.ready
     }
 

@@ -48,7 +48,9 @@ pub(crate) fn base_url(engine: &Engine) -> Result<&str, Failure> {
 /// `config.redirect_uri_unusable`.
 pub(crate) fn loopback_uri(text: &str) -> Result<RedirectUri, Failure> {
     let uri = RedirectUri::new(text).map_err(|invalid| unusable(invalid.0))?;
-    // AZQ-12
+    //= spec/rfc8252.md#7-3
+    //# A loopback redirect SHOULD name an IP literal and a port chosen for the flow, with a listener on
+    //# loopback only, IPv4 or IPv6, that lives no longer than the flow (AZQ-12, U).
     if !uri.is_loopback() {
         return Err(unusable("it does not lead to `127.0.0.1`, `[::1]` or `localhost`"));
     }
@@ -149,6 +151,10 @@ mod tests {
         assert_eq!(own, uri("https://a.example", false, "t", "c", true));
     }
 
+    //= spec/rfc8252.md#7-3
+    //= type=test
+    //# A loopback redirect SHOULD name an IP literal and a port chosen for the flow, with a listener on
+    //# loopback only, IPv4 or IPv6, that lives no longer than the flow (AZQ-12, U).
     #[test]
     fn a_process_comes_back_to_its_own_machine_only() {
         for text in ["http://127.0.0.1:5000/cb", "http://[::1]:1/", "http://localhost:8/callback"] {

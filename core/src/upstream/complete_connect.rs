@@ -195,7 +195,8 @@ impl Completing {
             Ok(response) => response,
             Err(failure) => return Progress::fail(failure),
         };
-        // AZR-01
+        //= spec/mcp-2026-07-28.md#sec-open-redirection
+        //# A response whose `state` is not that of a pending flow SHOULD be discarded (AZR-01, U).
         let Some(tenant) = tenant_of(cx.engine, response.state()) else {
             return Progress::fail(Code::FlowUnknown);
         };
@@ -220,6 +221,8 @@ impl Completing {
             Ok(None) => return Progress::fail(Code::FlowUnknown),
             Err(failure) => return Progress::fail(failure),
         };
+        //= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+        //# The check of `iss` MUST be over before the code is sent anywhere (AZR-07, U).
         let answer = match callback.answer(cx.engine, &stored.record) {
             Ok(answer) => answer,
             Err(failure) => return Progress::fail(failure),
@@ -227,7 +230,10 @@ impl Completing {
         match stored.record.status {
             FlowStatus::Created => {}
             FlowStatus::Expired => return Progress::fail(Code::FlowExpired),
-            // AZR-10, atk:CSR-05
+            //= spec/oauth21.md#2-3-4
+            //# A pending flow MUST be finished by the user agent that began it, once, and before it expires
+            //# (AZR-10, U).
+            // atk:CSR-05
             FlowStatus::Claimed(_) | FlowStatus::Completed | FlowStatus::Failed => {
                 return Progress::fail(Code::FlowUsed);
             }
@@ -411,7 +417,10 @@ impl Callback {
             cookies: self.arguments.cookies.as_ref(),
             process_secret: self.arguments.process_secret.as_ref(),
         };
-        // AZR-10, atk:CSR-02
+        //= spec/oauth21.md#2-3-4
+        //# A pending flow MUST be finished by the user agent that began it, once, and before it expires
+        //# (AZR-10, U).
+        // atk:CSR-02
         if !flow.binding.holds(engine, self.hash, &presented) {
             return Err(Code::BindingMismatch.into());
         }
@@ -436,14 +445,16 @@ impl Callback {
 }
 
 impl Flow {
-    fn place(&self, tenant: &TenantId) -> Place {
+    pub(crate) fn place(&self, tenant: &TenantId) -> Place {
         Place { tenant: tenant.clone(), owner: self.owner.clone(), connector: self.connector.clone() }
     }
 }
 
-/// The token request: all of it from the flow (AZR-11).
+/// The token request: all of it from the flow.
 fn request(cx: &Context<'_>, flow: &Flow, code: &Secret) -> Result<Effect, Failure> {
     let terms = &flow.terms;
+    //= spec/oauth21.md#7-14
+    //# The code MUST go to the token endpoint of the pending flow's issuer and nowhere else (AZR-11, U).
     let url = HttpUrl::parse(&terms.token_endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let redirect_uri = RedirectUri::new(flow.redirect_uri.as_str()).map_err(|_| Code::StoreIntegrity)?;
     let form = token::authorization_code(code, &flow.verifier, &redirect_uri, terms.resource.as_deref())
@@ -475,7 +486,9 @@ fn judge(answer: Result<HttpResponse, HttpFault>) -> Result<TokenResponse, (End,
         return Err((CERTAIN, Code::Redirected.into()));
     }
     match token::read(response.status, response.header("content-type"), response.body.expose()) {
-        // TOK-09: a type that is not known is not used.
+        //= spec/rfc6749.md#7-1
+        //# `token_type` MUST be compared without regard to case, and a token of an unknown type is not used
+        //# (TOK-09, U).
         TokenAnswer::Tokens(TokenResponse { token_type: TokenType::Other(name), .. }) => {
             Err((DOUBTFUL, Failure::new(Code::TokenTypeUnsupported).quoting(name)))
         }
@@ -485,7 +498,10 @@ fn judge(answer: Result<HttpResponse, HttpFault>) -> Result<TokenResponse, (End,
         }
         TokenAnswer::Unavailable => Err((CERTAIN, Code::IssuerUnavailable.into())),
         TokenAnswer::Refused(error) => {
-            // ERR-03
+            //= spec/derived.md#err-03
+            //# Of token errors, `invalid_grant` for a code MUST lead to a new start, `invalid_target` to a
+            //# stop, `invalid_scope` to a report without asking for less, and none to another grant type
+            //# (ERR-03, U, derived).
             let code = match error.code {
                 TokenErrorCode::InvalidGrant => Code::CodeRefused,
                 TokenErrorCode::InvalidClient => Code::ClientRefused,

@@ -232,7 +232,9 @@ impl Discovery {
     /// What to send as `resource`, if the metadata, or the connector in its place, says this.
     fn sent(&self, said: Option<&str>) -> Option<String> {
         match &self.inquiry.connector.resource {
-            // PRM-15, AZQ-06
+            //= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
+            //# The `resource` string of the metadata MUST be kept as received for every later `resource`
+            //# parameter (PRM-15, U).
             ResourceMode::Auto => said.map(str::to_owned),
             ResourceMode::Explicit(resource) => Some(resource.clone()),
             ResourceMode::Omit => None,
@@ -247,6 +249,7 @@ impl Discovery {
             .map_err(|failure| self.wrong(asked, url, failure))
     }
 
+    /// Notes a document to be saved. One that may not be kept is saved only where its being there must be remembered.
     fn learn(
         &mut self,
         cx: &Context<'_>,
@@ -255,9 +258,14 @@ impl Discovery {
         url: &HttpUrl,
         response: &HttpResponse,
     ) {
+        let fresh_until = fresh_until(response, cx.now(), cx.engine.limits());
+        let is_spent = |known: &Metadata| known.fresh_until <= cx.now();
+        let adds_nothing = source == DocumentSource::Issuer || self.remembered.as_ref().is_some_and(is_spent);
+        if fresh_until <= cx.now() && adds_nothing {
+            return;
+        }
         // INVARIANT: the document was read, so it is UTF-8.
         let document = String::from_utf8_lossy(response.body.expose()).into_owned();
-        let fresh_until = fresh_until(response, cx.now(), cx.engine.limits());
         let url = url.received().to_owned();
         self.learnt.push((key, Metadata { url, source, document, fetched_at: cx.now(), fresh_until }));
     }

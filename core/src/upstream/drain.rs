@@ -130,11 +130,14 @@ impl Drain {
     }
 }
 
-/// The revocation request (REV-01).
+/// The revocation request.
 fn order(cx: &Context<'_>, parked: &Parked) -> Result<Effect, Failure> {
     let url = HttpUrl::parse(&parked.endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let hint = if parked.refresh { TokenTypeHint::RefreshToken } else { TokenTypeHint::AccessToken };
     let form = revocation::request(&parked.token, hint).map_err(|_| Code::Internal)?;
+    //= spec/rfc7009.md#2-1
+    //# To revoke, the engine MUST POST the token with the grant's own client authentication to the advertised
+    //# endpoint, and SHOULD send the refresh token first and with a `token_type_hint` (REV-01, U).
     Exchange::new(&url, parked.address_policy.clone(), PROBE_MAX_BYTES).post_form(cx, form, &parked.client)
 }
 
@@ -222,7 +225,6 @@ fn again(cx: &Context<'_>, tries: u8, fate: Fate) -> UnixMillis {
     let backoff = limits.backoff_ms.saturating_mul(1 << tries.min(16)).min(limits.backoff_max_ms);
     let own = cx.now().plus(backoff);
     match fate {
-        // REV-02
         Fate::Alive(Some(at)) => at.max(own).min(cx.now().plus(limits.backoff_max_ms)),
         _ => own,
     }

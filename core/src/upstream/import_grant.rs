@@ -146,7 +146,6 @@ impl Import {
             access_token: arguments.access_token.clone(),
             refresh_token: arguments.refresh_token.clone(),
             obtained_at: now,
-            // TOK-12
             expires_at: arguments.expires_at.map(|end| end.min(now.plus(longest))),
             terms: self.terms(cx, record)?,
             scopes: arguments.scopes.clone(),

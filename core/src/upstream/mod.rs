@@ -18,6 +18,8 @@ pub mod open_ticket;
 pub mod page;
 mod pick;
 mod place;
+pub mod preflight;
+pub mod purge;
 pub mod ready;
 mod refresh;
 pub mod refresh_due;
@@ -30,8 +32,9 @@ mod single;
 mod stale;
 pub mod status;
 pub mod suspend;
+pub mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod ticket;
 mod transaction;
 

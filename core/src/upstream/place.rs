@@ -126,7 +126,7 @@ impl Grant {
             || self.obtained_at > now.plus(limits.clock_skew_ms)
     }
 
-    /// Its tokens, as they go to the outbox: the refresh token first (REV-01). Nothing where the issuer offers no revocation.
+    /// Its tokens, as they go to the outbox: the refresh token first. Nothing where the issuer offers no revocation.
     pub(crate) fn parked(&self) -> Vec<Parked> {
         let Some(endpoint) = &self.terms.revocation_endpoint else { return Vec::new() };
         let parked = |token: &Secret, refresh| Parked {

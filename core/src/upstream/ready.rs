@@ -90,7 +90,10 @@ impl Ready {
     ) -> Result<impl Iterator<Item = (&str, &Secret)>, Failure> {
         // Bearer values depend on neither; a proof bound to a key, which differs for every request, does.
         let _ = (moment, method);
-        // USE-03, atk:AUD-06
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# A server MUST NOT be sent any token but one of its own issuer for its own resource, not even by
+        //# way of a redirect to another origin (USE-03, U).
+        // atk:AUD-06
         if !self.covers(url)? {
             return Err(Failure::new(Code::UrlNotCovered));
         }
@@ -116,8 +119,12 @@ impl Ready {
         Ok(in_audience && resource::covers(server, &url))
     }
 
-    /// USE-01, USE-02: in the header, once, and nowhere else.
+    /// In the header, once, and nowhere else.
     fn injected_headers(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        //= spec/mcp-2026-07-28.md#idx-token-requirements
+        //# Every HTTP request to the MCP server MUST carry the token as `Authorization: Bearer` (USE-01, U).
+        //= spec/mcp-2026-07-28.md#idx-token-requirements
+        //# A token MUST NOT stand in a query, nor be sent by two methods at once (USE-02, U).
         self.injected.iter().filter_map(|injected| match &injected.target {
             Target::Header(name) => Some((name.as_str(), &injected.value)),
             Target::Env(_) => None,

@@ -359,10 +359,13 @@ impl Watch {
     }
 }
 
-/// The refresh request: the grant's own issuer, endpoint, registration and resource, nothing looked up anew (REF-01, REF-02).
+/// The refresh request: the grant's own issuer, endpoint, registration and resource, nothing looked up anew.
 fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result<Effect, Failure> {
     let grant = &leased.grant;
     let terms = &grant.terms;
+    //= spec/oauth21.md#4-3-1
+    //# A refresh MUST go to the grant's own issuer only, as `grant_type=refresh_token` with the grant's own
+    //# client authentication (REF-01, U).
     let url = HttpUrl::parse(&terms.token_endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let refresh_token = grant.refresh_token.as_ref().ok_or(Code::Internal)?;
     let mut client = terms.client.clone();
@@ -372,6 +375,10 @@ fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result
     {
         client.secret = Some(secret.clone());
     }
+    //= spec/rfc8707.md#2-2
+    //# A refresh request MUST carry the grant's `resource` too (REF-02, U).
+    //= spec/oauth21.md#4-3-1
+    //# A refresh request MUST NOT ask for more oauth scopes than were granted (REF-03, U).
     let form = token::refresh(refresh_token, terms.resource.as_deref(), None).map_err(|_| Code::Internal)?;
     Exchange::new(&url, terms.address_policy.clone(), TOKEN_RESPONSE_MAX_BYTES)
         .start_within(slack)
@@ -407,12 +414,12 @@ impl Verdict {
                 | HttpFault::Unknown,
             ) => return Self::Doubt,
         };
-        // NET-04: a redirect is a refusal; nothing was issued.
+        // A redirect is a refusal; nothing was issued.
         if (300..400).contains(&response.status) {
             return Self::Refused(Failure::new(Code::Redirected));
         }
         match token::read(response.status, response.header("content-type"), response.body.expose()) {
-            // TOK-09: tokens of a type that cannot be used are tokens that cannot be seen.
+            // Tokens of a type that cannot be used are tokens that cannot be seen.
             TokenAnswer::Tokens(TokenResponse { token_type: TokenType::Other(_), .. }) => Self::Doubt,
             TokenAnswer::Tokens(tokens) => Self::Tokens(Box::new(tokens)),
             TokenAnswer::InDoubt(_) => Self::Doubt,
@@ -420,9 +427,13 @@ impl Verdict {
                 until: response.header("retry-after").and_then(|value| retry_after::read(value, cx.now())),
             },
             TokenAnswer::Refused(error) => match error.code {
-                // REF-07
+                //= spec/derived.md#ref-07
+                //# `invalid_grant` MUST end the named generation and ask for authorization again, whereas a
+                //# network error or a 5xx keeps the tokens and backs off (REF-07, U, derived).
                 TokenErrorCode::InvalidGrant => Self::Dead,
-                // ERR-02
+                //= spec/derived.md#err-02
+                //# `invalid_client` at the token endpoint MUST make the issuer's registration stale and lead
+                //# to one new dynamic registration at most, else to a report (ERR-02, U, derived).
                 TokenErrorCode::InvalidClient => Self::ClientRefused,
                 TokenErrorCode::InvalidRequest
                 | TokenErrorCode::InvalidScope

@@ -60,21 +60,28 @@ pub(crate) fn way(
     issuer: &IssuerFacts,
     redirect_uri: Option<&RedirectUri>,
 ) -> Option<RegistrationSource> {
-    // REG-02
+    //= spec/mcp-2026-07-28.md#reg-client-registration
+    //# The engine SHOULD prefer a static registration, then CIMD if the issuer advertises it, then dynamic
+    //# registration if there is an endpoint, and ask a person last (REG-02, U).
     if connector.registration.is_some() {
         return Some(RegistrationSource::Static);
     }
-    // REG-11
+    //= spec/mcp-2026-07-28.md#reg-advertising-cimd-support
+    //# A URL SHOULD serve as client id only where the issuer has said that it supports CIMD (REG-11, U).
     if issuer.accepts_cimd && redirect_uri.is_some_and(|uri| our_document_lists(engine, uri)) {
         return Some(RegistrationSource::Cimd);
     }
+    //= spec/mcp-2026-07-28.md#reg-dynamic-client-registration
+    //# Dynamic registration MAY be supported, deprecated as it is (REG-13, U/S).
     issuer.registration_endpoint.is_some().then_some(RegistrationSource::Dynamic)
 }
 
 /// Whether there is a client metadata document of ours with this redirect URI: see
 /// [`EngineConfig::client_metadata_url`](crate::engine::EngineConfig).
 fn our_document_lists(engine: &Engine, uri: &RedirectUri) -> bool {
-    // REG-20
+    //= spec/mcp-2026-07-28.md#sec-open-redirection
+    //# The redirect URI of a request MUST be one that was registered, be it dynamically, by CIMD or by hand
+    //# (REG-20, U).
     let config = engine.config();
     let listed = match &config.base_url {
         Some(base) => uri.as_str() == format!("{base}/callback"),
@@ -105,12 +112,16 @@ impl Registering {
     pub(crate) fn begin(cx: &mut Context<'_>, wanted: Wanted) -> Progress<Self, Client> {
         let wanted = Box::new(wanted);
         if let Some(own) = &wanted.connector.registration {
+            //= spec/mcp-2026-07-28.md#reg-pre-registration
+            //# Static credentials from an operator SHOULD be supported (REG-03, U).
             let client = match static_client(own, &wanted) {
                 Ok(client) => client,
                 Err(failure) => return Progress::fail(failure),
             };
             return match &own.issuer {
-                // REG-04, REG-05, REG-06
+                //= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+                //# Static credentials whose issuer is no longer the resource's SHOULD lead to an error, not
+                //# to an attempt (REG-06, U).
                 Some(issuer) if *issuer != wanted.issuer.issuer => {
                     Progress::fail(Code::RegistrationIssuerMismatch)
                 }
@@ -123,6 +134,9 @@ impl Registering {
             };
         }
         let way = way(cx.engine, &wanted.connector, &wanted.issuer, Some(&wanted.redirect_uri));
+        //= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+        //# A CIMD URL MAY be used at a new issuer without registering again, while tokens stay behind
+        //# (REG-07, U).
         if let (Some(RegistrationSource::Cimd), Some(url)) = (way, &cx.engine.config().client_metadata_url) {
             return Progress::done(Client {
                 id: url.clone(),
@@ -220,15 +234,22 @@ impl Registering {
 }
 
 impl Wanted {
-    /// REG-04, atk:TEN-06: nothing registered at one issuer, or for one tenant, is found for another.
+    /// atk:TEN-06: nothing registered at one issuer, or for one tenant, is found for another.
     fn key(&self) -> Key {
+        //= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+        //# A registration MUST be stored under the issuer that gave it (REG-04, U).
+        //= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+        //# When a resource moves to another issuer, the engine MUST NOT take the old credentials along and
+        //# MUST register anew (REG-05, U).
         Key::registration(&self.tenant, &self.issuer.issuer, self.redirect_uri.as_str())
     }
 }
 
 /// Whether the issuer, as far as we know, still knows the client.
 fn is_active(registration: &Registration, now: UnixMillis) -> bool {
-    // REG-19
+    //= spec/rfc7591.md#3-2-1
+    //# A client secret MUST be used no longer than its `client_secret_expires_at`, where 0 means for ever,
+    //# and a new registration follows (REG-19, U).
     !registration.stale && registration.expires_at.is_none_or(|end| now < end)
 }
 
@@ -259,6 +280,9 @@ fn static_client(own: &StaticRegistration, wanted: &Wanted) -> Result<Client, Fa
 
 fn request(cx: &Context<'_>, wanted: &Wanted) -> Result<Effect, Failure> {
     let Some(endpoint) = &wanted.issuer.registration_endpoint else {
+        //= spec/mcp-2026-07-28.md#idx-client-registration
+        //# A static, CIMD or dynamic registration MUST be in hand before authorization is asked for
+        //# (REG-01, U).
         return Err(Code::RegistrationNeeded.into());
     };
     let plain = cx.engine.plain_http();
@@ -278,6 +302,9 @@ fn request(cx: &Context<'_>, wanted: &Wanted) -> Result<Effect, Failure> {
         client_uri: None,
     }
     .to_body();
+    //= spec/rfc7591.md#3-1
+    //# The engine MUST register by a POST of JSON and SHOULD name only redirect URIs, grants, response types
+    //# and an authentication method it really uses (REG-14, U).
     Exchange::new(&url, egress(&wanted.connector, plain, &url), METADATA_MAX_BYTES).post(
         cx,
         "application/json",
@@ -285,8 +312,8 @@ fn request(cx: &Context<'_>, wanted: &Wanted) -> Result<Effect, Failure> {
     )
 }
 
-/// How we want to authenticate: a site keeps a secret where the issuer gives one, a program on somebody's machine cannot
-/// (REG-34). The issuer's answer counts.
+/// How we want to authenticate: a site keeps a secret where the issuer gives one, a program on somebody's machine cannot.
+/// The issuer's answer counts.
 fn wished(supported: Option<&[String]>, application_type: ApplicationType) -> Option<AuthMethod> {
     use AuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public};
     let order = match application_type {
@@ -328,7 +355,10 @@ fn registered(
         _ => return Err(refusal(&response)),
     }
     let answer = RegistrationResponse::parse(response.body.expose()).map_err(|error| invalid(error.0))?;
-    // REG-17, REG-18, T-09
+    //= spec/rfc7591.md#3-2-1
+    //# What the registration response says MUST replace what was asked for: authentication method, redirect
+    //# URIs, oauth scopes and grants are the issuer's to change (REG-17, U).
+    // T-09
     let methods = wanted.issuer.auth_methods.as_deref();
     let method = client_auth::choose(answer.auth_method, answer.client_secret.is_some(), methods)
         .filter(|method| *method != AuthMethod::PrivateKeyJwt)
@@ -343,11 +373,16 @@ fn registered(
             client: Client {
                 id: answer.client_id,
                 method,
-                // A secret that came along with `none` is kept, and not sent (TOK-08).
+                // A secret that came along with `none` is kept, and not sent.
                 secret: answer.client_secret,
                 source: RegistrationSource::Dynamic,
                 redirect_uri: redirect_uri.clone(),
             },
+            //= spec/rfc7591.md#3-2-1
+            //= type=exception
+            //= reason=The redirect URI stays ours; what an issuer did not register it refuses when asked.
+            //# What the registration response says MUST replace what was asked for: authentication method, redirect URIs,
+            //# oauth scopes and grants are the issuer's to change (REG-17, U).
             // COMPAT: ours, whatever the issuer repeats; one that changed them refuses the authorization request.
             redirect_uris: vec![redirect_uri],
             expires_at: answer.client_secret_expires_at,
@@ -360,11 +395,14 @@ fn registered(
     })
 }
 
-/// REG-16: why the issuer refused, readable, in its own words where it has some.
+/// Why the issuer refused, readable, in its own words where it has some.
 fn refusal(response: &HttpResponse) -> Failure {
     let error = RegistrationError::read(response.body.expose());
     let failure = Failure::new(Code::RegistrationRefused);
     let failure = match error.code {
+        //= spec/mcp-2026-07-28.md#reg-application-type-and-redirect-uri-constraints
+        //# A registration refused over its redirect URIs MUST be provided for: it SHOULD end in a meaningful
+        //# error and MAY be tried again with another type or other URIs (REG-16, U).
         RegistrationErrorCode::InvalidRedirectUri => failure.because("it does not accept the redirect URI"),
         RegistrationErrorCode::InvalidClientMetadata => {
             failure.because("it does not accept the client metadata")
@@ -381,7 +419,7 @@ fn refusal(response: &HttpResponse) -> Failure {
 mod tests {
     use super::*;
 
-    // REG-14, REG-18, T-09
+    // T-09
     #[test]
     fn what_is_asked_for_is_what_both_sides_can_do() {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

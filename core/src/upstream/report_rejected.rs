@@ -180,16 +180,22 @@ impl Reporting {
             .iter()
             .filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"))
             .map(|(_, value)| value.expose());
-        // CH-02, CH-03
         let challenge = BearerChallenge::select(&www_authenticate::parse(fields));
         let insufficient = challenge
             .as_ref()
             .is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"));
         let kind = match status {
-            // CH-01
+            //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+            //# The engine MUST read `WWW-Authenticate` and respond to a 401 on any request, not the first
+            //# alone (CH-01, U).
             401 => Kind::Unauthorized,
             403 if insufficient => Kind::InsufficientScope,
-            // STEP-09, ERR-06, atk:HDR-04
+            //= spec/derived.md#step-09
+            //# A 403 without `insufficient_scope` MUST NOT start a step-up (STEP-09, U, derived).
+            //= spec/derived.md#err-06
+            //# A 400 with JSON-RPC code `-32020` or `-32022` and a 403 for `Origin` MUST be reported as
+            //# protocol errors, not as authorization ones (ERR-06, U, derived).
+            // atk:HDR-04
             _ => return Progress::done(Rejection::Nothing),
         };
         cx.emit(&caller.tenant, None, Some(&connector), What::Rejected { status, generation });
@@ -224,6 +230,9 @@ impl Reporting {
             Progress::Done(Ok(picked)) => picked,
         };
         match (report.kind, found) {
+            //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+            //# Acting for a user, the engine SHOULD attempt a step-up when oauth scopes are insufficient, and
+            //# without a user it MAY do so or give up (STEP-03, U).
             (Kind::InsufficientScope, Found::Use(used)) if !report.is_covered(&used) => {
                 Self::step_up(cx, *report, &connector, *used)
             }
@@ -234,6 +243,9 @@ impl Reporting {
                     Err(_) => Progress::fail(Code::Internal),
                 }
             }
+            //= spec/oauth21.md#5-3-2
+            //# After a 401 to a request with a token the engine SHOULD read the challenge anew and refresh or
+            //# authorize again, a bounded number of times (USE-04, U).
             (_, Found::Rejected(used)) => {
                 let inquiry = Inquiry {
                     tenant: report.caller.tenant.clone(),
@@ -241,7 +253,10 @@ impl Reporting {
                     hint: report.hint.clone(),
                     fresh: true,
                 };
-                // CH-07, USE-04: who is the issuer now?
+                //= spec/rfc9728.md#5-2
+                //# On a new challenge with `resource_metadata` for a resource already known, the engine
+                //# SHOULD fetch the document again, check it and use what it says now (CH-07, U).
+                // Who is the issuer now?
                 let step = Discovery::begin(cx, inquiry);
                 Self::asking(cx, Box::new(Rejected { report: *report, used: *used }), step)
             }
@@ -317,7 +332,7 @@ impl Reporting {
         }
     }
 
-    /// STEP-03: more scopes are wanted than were granted.
+    /// More scopes are wanted than were granted.
     fn step_up(
         cx: &mut Context<'_>,
         report: Report,
@@ -325,13 +340,16 @@ impl Reporting {
         used: Use,
     ) -> Progress<Self, Rejection> {
         let challenged = report.hint.scopes.clone().unwrap_or_default();
-        // STEP-04, STEP-05: from our own record, case-sensitive, never from what metadata lists.
+        //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+        //# A step-up SHOULD ask for what was requested before together with what the challenge names
+        //# (STEP-04, U).
+        // From our own record, case-sensitive, never from what metadata lists.
         let Ok(union) = used.connection.requested.union(&challenged) else {
             return Progress::fail(
                 Failure::new(Code::ScopeDenied).because("the server asks for too many scopes"),
             );
         };
-        // TOK-10, P20
+        // P20
         let limit = connector.record.connector.scope_limit.as_ref();
         if limit.is_some_and(|limit| !limit.contains_all(&challenged)) {
             return Progress::fail(
@@ -358,7 +376,6 @@ impl Reporting {
                 Progress::Perform(Self(State::Counting(step_up, Box::new(transaction))), effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            // STEP-07, ERR-01
             Progress::Done(Ok(Counted::Exhausted { until })) => {
                 Progress::fail(Failure::new(Code::ScopeDenied).retry_at(until))
             }
@@ -403,7 +420,7 @@ impl Report {
     fn need(&self, mut need: Need) -> Need {
         if need.connector == self.connector {
             need.resource_metadata.clone_from(&self.hint.resource_metadata);
-            // CH-06: the challenge's scopes are those of the operation, whatever metadata lists.
+            // The challenge's scopes are those of the operation, whatever metadata lists.
             if let Some(scopes) = &self.hint.scopes {
                 need.scopes = need.scopes.union(scopes).unwrap_or_else(|_| scopes.clone());
             }

@@ -70,7 +70,7 @@ impl<'a> Exchange<'a> {
         self.header(Header::new("Content-Type", content_type)).build(cx, Method::Post, body)
     }
 
-    /// A form to an issuer, with our client's authentication (TOK-01, TOK-06).
+    /// A form to an issuer, with our client's authentication.
     ///
     /// # Errors
     /// As for [`Exchange::get`]; or the registration lacks what its authentication method needs.
@@ -92,11 +92,17 @@ impl<'a> Exchange<'a> {
             Some(value) => self.header(Header { name: "Authorization".to_owned(), value }),
             None => self,
         };
+        //= spec/oauth21.md#3-2-2
+        //# A token request MUST be a POST with a form-encoded UTF-8 body and put nothing of it in the URL
+        //# (TOK-01, U).
         exchange.post(cx, form::CONTENT_TYPE, form.into_body())
     }
 
     fn build(self, cx: &Context<'_>, method: Method, body: SecretBytes) -> Result<Effect, Failure> {
-        // NET-02, atk:NET-01
+        //= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+        //# On a server, every URL that came from a peer MUST be treated as a way to internal hosts:
+        //# `resource_metadata`, the issuers and each endpoint of theirs (NET-02, U).
+        // atk:NET-01
         if !self.policy.permits_host(&self.url.host()) {
             return Err(Failure::new(Code::AddressRefused));
         }

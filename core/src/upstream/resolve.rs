@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::pick::{Ask, Found, Pick, Picked, Use};
 use super::ready::{Attribution, Injected, Ready, Warning};
-use super::refresh::Observation;
+pub use super::refresh::Observation;
 use super::ticket::{Issue, Need};
 use crate::challenge::{Challenge, ChallengeReason};
 use crate::connector::{Connector, SecretOwner, Source};
@@ -15,7 +15,8 @@ use crate::error::{Code, Failure};
 use crate::event::What;
 use crate::moment::UnixMillis;
 use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Version, Versioned, machine};
-use crate::principal::{Caller, ConnectorId, Principal};
+use crate::policy;
+use crate::principal::{Caller, ConnectorId};
 use crate::protocol::resource;
 use crate::protocol::scopes::Scopes;
 use crate::protocol::url::{HttpUrl, PlainHttp};
@@ -340,16 +341,8 @@ impl Gathered {
         let tenant = &self.caller.tenant;
         let mut keys = Vec::new();
         for (name, of) in self.wanted_secrets() {
-            let owners: Vec<Principal> = match of {
-                SecretOwner::Org => vec![Principal::org(tenant)],
-                SecretOwner::User => vec![self.caller.principal.clone()],
-                SecretOwner::Team => self
-                    .caller
-                    .teams
-                    .iter()
-                    .filter_map(|team| Principal::team(team.id.as_str()).ok())
-                    .collect(),
-            };
+            // F55: a self-declared id reaches no secret of the one it names.
+            let owners = policy::secret_owners(&self.caller, of);
             keys.extend(owners.iter().map(|owner| (name.to_owned(), of, Key::secret(tenant, owner, name))));
         }
         keys

@@ -1,4 +1,4 @@
-//! Marking a registration stale: the issuer said that it does not know our client (ERR-02).
+//! Marking a registration stale: the issuer said that it does not know our client.
 
 use crate::operation::{Context, OperationId, Versioned, Write};
 use crate::principal::TenantId;

@@ -14,7 +14,7 @@ use crate::connector::CredentialScope;
 use crate::error::Code;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId};
-use crate::policy::{may_manage, may_withdraw};
+use crate::policy::{check_assurance, may_manage, may_withdraw, owners};
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::resource::covers;
 use crate::protocol::scopes::Scopes;
@@ -212,7 +212,13 @@ impl View<'_> {
     }
 
     fn connect_url(&self, cx: &Context<'_>, status: &Status) -> Option<String> {
-        let helps = *status != Status::Suspended && self.connector.is_some();
+        // As `begin_connect` sees it: nobody is led to a page that refuses.
+        let may_begin = |record: &ConnectorRecord| {
+            let config = &record.connector;
+            let is_used = owners(self.caller, config).iter().any(|(_, owner)| *owner == self.place.owner);
+            is_used && check_assurance(self.caller, config).is_ok()
+        };
+        let helps = *status != Status::Suspended && self.connector.is_some_and(may_begin);
         (helps && may_manage(self.caller, &self.place.owner)).then(|| self.page(cx, "connect"))?
     }
 

@@ -101,9 +101,14 @@ impl Desk {
     }
 
     pub(crate) fn put<T: Record>(&mut self, key: &Key, record: &T) {
+        self.put_version(key, T::VERSION, record);
+    }
+
+    /// As `put`, sealed as of some version.
+    pub(crate) fn put_version<T: Record>(&mut self, key: &Key, version: u8, record: &T) {
         let plain = json!({ "by": OperationId([9; 16]), "record": record }).to_string();
         let entropy = self.moment().entropy;
-        let sealed = self.engine.keyring().seal(&entropy, key, T::VERSION, plain.as_bytes());
+        let sealed = self.engine.keyring().seal(&entropy, key, version, plain.as_bytes());
         self.put_raw(key, sealed);
     }
 

@@ -95,7 +95,8 @@ impl Stage {
 
     /// What the browser that was sent to the issuer brings back.
     pub(crate) fn callback(&self, caller: &Caller, redirect: &Redirect, url: &str) -> CompleteConnect {
-        let cookie = redirect.cookie.as_ref().map(|cookie| cookie.expose().split(';').next().unwrap().to_owned());
+        let cookie =
+            redirect.cookie.as_ref().map(|cookie| cookie.expose().split(';').next().unwrap().to_owned());
         CompleteConnect {
             caller: Some(caller.clone()),
             callback_url: Secret::new(url),

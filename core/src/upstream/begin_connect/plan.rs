@@ -42,6 +42,9 @@ pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Fai
         }
     }
     match &arguments.return_to {
+        //= spec/oauth21.md#2-3-6
+        //# The callback page SHOULD hold no third-party script and lead on to a clean URL, and MUST NOT
+        //# redirect to a place the request names (AZR-12, U).
         Some(path) if !is_own_path(path) => Err(Code::ReturnToRefused.into()),
         _ => Ok(()),
     }
@@ -126,9 +129,17 @@ impl Plan {
 
     /// What is to be found out, given what the challenge behind the ticket said.
     pub(super) fn inquiry(&self) -> Inquiry {
-        let hint = self.ticket.as_ref().map_or_else(Hint::default, |ticket| Hint {
-            resource_metadata: ticket.resource_metadata.clone(),
-            scopes: ticket.scopes.clone(),
+        let hint = self.ticket.as_ref().map_or_else(Hint::default, |ticket| {
+            let counts = match ticket.reason {
+                TicketReason::Connect | TicketReason::StepUp => true,
+                // A link for a reconnect repeats what was once requested. Unless a challenge led to it, server and
+                // configuration may say otherwise now; so may they where the issuer refused the last request.
+                TicketReason::Reconnect => ticket.resource_metadata.is_some() && !self.before().refused,
+            };
+            Hint {
+                resource_metadata: ticket.resource_metadata.clone(),
+                scopes: ticket.scopes.clone().filter(|_| counts),
+            }
         });
         Inquiry { tenant: self.place.tenant.clone(), connector: self.connector().clone(), hint, fresh: false }
     }
@@ -155,7 +166,7 @@ impl Plan {
         })
     }
 
-    /// The flow and the redirect to it. From here on nothing is looked up in configuration again (AZQ-10, atk:MIX-06).
+    /// The flow and the redirect to it. From here on nothing is looked up in configuration again (atk:MIX-06).
     pub(super) fn into_flow(
         self,
         cx: &Context<'_>,
@@ -172,13 +183,25 @@ impl Plan {
         notes.extend((!protected).then_some(Note::MixUpUnprotected));
         notes.extend(choice.limited.then_some(Note::ScopesLimited));
 
-        // AZQ-04, AZQ-05, STEP-06: new for every flow, each value from a label of its own.
+        // New for every flow, each value from a label of its own.
         let entropy = &cx.moment.entropy;
-        // AZQ-14, atk:CSR-06: behind the sealed name of the tenant 256 bits that say nothing.
+        //= spec/oauth21.md#4-1-1
+        //# `state` and `scope` SHOULD NOT carry anything sensitive, and data in `state` MUST be protected
+        //# against change, which is why ours is random and no more (AZQ-14, U).
+        // atk:CSR-06: behind the sealed name of the tenant 256 bits that say nothing.
         let locator = cx.engine.keyring().locate(entropy, "state", self.place.tenant.as_str());
+        //= spec/mcp-2026-07-28.md#sec-open-redirection
+        //# `state` SHOULD be random, used once and tied to user agent and pending flow, and where PKCE is
+        //# missing it MUST be (AZQ-05, U).
         let random = entropy.token("begin_connect/state");
+        //= spec/oauth21.md#7-5-2
+        //# A step-up MUST be a pending flow of its own, with fresh verifier and state and its own recorded
+        //# issuer (STEP-06, U).
         let secrets = Secrets {
             state: Secret::new(format!("{locator}.{}", random.expose())),
+            //= spec/rfc7636.md#4-1
+            //# The verifier MUST have 43 to 128 unreserved characters, be made from 32 random octets, and be
+            //# new for every pending flow, after an error too (AZQ-04, U).
             verifier: entropy.token("begin_connect/verifier"),
         };
         let hash = FlowHash(lookup_hash("state", secrets.state.expose()));
@@ -208,6 +231,9 @@ impl Plan {
             principal: self.arguments.caller.principal.clone(),
             connector: self.place.connector.clone(),
             iss_promised: discovered.issuer.promises_iss,
+            //= spec/mcp-2026-07-28.md#idx-authorization-response-validation
+            //# The validated issuer MUST stand in the pending flow, beside verifier and state, before the
+            //# user is sent off (AZQ-10, U).
             terms: self.terms(cx, discovered, client, protected)?,
             redirect_uri: redirect_uri.as_str().to_owned(),
             scopes: choice.scopes,
@@ -239,7 +265,9 @@ impl Plan {
         let steps_up = self.ticket.as_ref().is_some_and(|ticket| ticket.reason == TicketReason::StepUp);
         let known = self.connection.as_ref();
         Before {
-            // STEP-05
+            //= spec/derived.md#step-05
+            //# What was requested before MUST come from our own record, never from `scopes_supported`, as a
+            //# case-sensitive set without order or hierarchy (STEP-05, U, derived).
             requested: known.filter(|_| steps_up).map(|known| known.requested.clone()),
             refused: known.and_then(|known| known.last_failure.as_deref()) == Some(Code::ScopeRefused.slug()),
         }
@@ -263,7 +291,6 @@ impl Plan {
             code_challenge: &pkce::challenge(&secrets.verifier),
             resource: discovered.resource.as_deref(),
             scopes,
-            // AZQ-09
             prompt_consent: scopes.contains(OFFLINE_ACCESS),
             extra: &self.connector().authorize_params,
         };
@@ -313,6 +340,10 @@ fn parse(cx: &Context<'_>, url: &str) -> Result<HttpUrl, Failure> {
 mod tests {
     use super::*;
 
+    //= spec/oauth21.md#2-3-6
+    //= type=test
+    //# The callback page SHOULD hold no third-party script and lead on to a clean URL, and MUST NOT redirect
+    //# to a place the request names (AZR-12, U).
     #[test]
     fn a_page_to_return_to_is_a_path_of_the_hosts_own_site() {
         for path in ["/", "/settings?tab=2&x=%20y", "/a/b.html"] {

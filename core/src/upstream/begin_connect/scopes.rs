@@ -30,7 +30,12 @@ pub(super) struct Before {
 /// An operator's list stands before the server's own, because servers list everything they have, but behind a challenge, which
 /// says what the call at hand needs.
 pub(super) fn choose(connector: &Connector, discovered: &Discovered, before: &Before) -> Choice {
-    // AZQ-08, CH-06
+    //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+    //# The oauth scopes asked for SHOULD be those of the challenge, else all of the resource's
+    //# `scopes_supported`, else the parameter is left out (AZQ-08, U).
+    //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+    //# The `scope` of a challenge MUST be taken as what the current operation needs, and the engine MUST NOT
+    //# expect of it any relation to `scopes_supported` (CH-06, U).
     let wanted = discovered
         .challenge_scopes
         .as_ref()
@@ -38,7 +43,7 @@ pub(super) fn choose(connector: &Connector, discovered: &Discovered, before: &Be
         .or(discovered.resource_scopes.as_ref())
         .cloned()
         .unwrap_or_default();
-    // STEP-04, T-12: a union too large to be asked for leaves what the call at hand needs.
+    // T-12: a union too large to be asked for leaves what the call at hand needs.
     let wanted = match &before.requested {
         Some(requested) => requested.union(&wanted).unwrap_or(wanted),
         None => wanted,
@@ -53,7 +58,7 @@ pub(super) fn choose(connector: &Connector, discovered: &Discovered, before: &Be
     Choice { scopes: with_offline_access(bounded, &configured, discovered, before.refused), limited }
 }
 
-/// Adds `offline_access` where the issuer lists it, and takes it out where it does not (AZQ-09, T-15). What an operator has
+/// Adds `offline_access` where the issuer lists it, and takes it out where it does not (T-15). What an operator has
 /// configured stays: some issuers take it without listing it. An issuer that refused the last request is asked without it
 /// once (R32).
 fn with_offline_access(
@@ -63,6 +68,9 @@ fn with_offline_access(
     refused: bool,
 ) -> Scopes {
     let is_configured = configured.contains(OFFLINE_ACCESS);
+    //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+    //# `offline_access` MAY be asked for, and then with `prompt=consent`, where the issuer's own
+    //# `scopes_supported` lists it, and elsewhere MUST NOT be (AZQ-09, U).
     let is_listed =
         discovered.issuer.scopes_supported.as_ref().is_some_and(|list| list.contains(OFFLINE_ACCESS));
     if is_listed && !refused && !scopes.is_empty() {
@@ -123,7 +131,10 @@ mod tests {
         choose(connector, discovered, &Before::default()).scopes.to_string()
     }
 
-    // AZQ-08, CH-06
+    //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+    //= type=test
+    //# The oauth scopes asked for SHOULD be those of the challenge, else all of the resource's
+    //# `scopes_supported`, else the parameter is left out (AZQ-08, U).
     #[test]
     fn the_challenge_comes_before_the_operator_before_the_servers_list() {
         let plain = connector(None, None);
@@ -149,7 +160,7 @@ mod tests {
         );
     }
 
-    // STEP-04, T-12
+    // T-12
     #[test]
     fn a_step_up_keeps_what_was_requested_before() {
         let before = Before { requested: Some(scopes("basic")), refused: false };
@@ -158,7 +169,11 @@ mod tests {
         assert_eq!(scopes.to_string(), "basic write");
     }
 
-    // AZQ-09, T-15
+    //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+    //= type=test
+    //# `offline_access` MAY be asked for, and then with `prompt=consent`, where the issuer's own
+    //# `scopes_supported` lists it, and elsewhere MUST NOT be (AZQ-09, U).
+    // T-15
     #[test]
     fn offline_access_is_asked_for_only_where_the_issuer_lists_it() {
         let plain = connector(None, None);

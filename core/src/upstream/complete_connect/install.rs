@@ -39,7 +39,7 @@ impl Install {
         let Redeeming { place, key, flow, claim } = redeeming;
         let now = cx.now();
         let terms = flow.terms.clone();
-        // TEN-08: for the label, and to notice another account; never for a decision about rights.
+        // atk:TEN-08: for the label, and to notice another account; never for a decision about rights.
         let account = tokens
             .id_token
             .as_ref()
@@ -48,10 +48,14 @@ impl Install {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             obtained_at: now,
-            // TOK-11, TOK-12
+            //= spec/oauth21.md#3-2-3
+            //# The engine MUST NOT count on `expires_in`, on a refresh token, or on the size or form of a
+            //# token (TOK-11, U).
             expires_at: expiry(cx, now, tokens.expires_in),
             terms,
-            // TOK-10
+            //= spec/oauth21.md#3-2-3
+            //# The `scope` of a response MUST be taken as what was granted, and its absence as a grant of all
+            //# that was asked for (TOK-10, U).
             scopes: tokens.scopes.unwrap_or_else(|| flow.scopes.clone()),
             family: 0,
             sends: 0,

@@ -44,6 +44,8 @@ impl Discovery {
         let plain = cx.engine.plain_http();
         loop {
             if let Some(url) = search.left.pop_front() {
+                //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+                //# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).
                 // atk:NET-12
                 if self.fetches >= DISCOVERY_FETCHES_MAX {
                     return Err(self.no_issuer_metadata());
@@ -69,7 +71,6 @@ impl Discovery {
             }
             let refused = |reason| Failure::new(Code::UrlRefused).because(reason);
             let places = HttpUrl::parse(&issuer, plain).and_then(|url| {
-                // ASM-03, ASM-04
                 issuer_metadata::candidates(&url).iter().map(|text| HttpUrl::parse(text, plain)).collect()
             });
             match places {

@@ -38,7 +38,7 @@ impl Discovery {
         Ok(Next::Wait(State::AwaitProbe, effect))
     }
 
-    /// CH-01, CH-05: a challenge says where to look and what is wanted; without one the derived forms remain.
+    /// A challenge says where to look and what is wanted; without one the derived forms remain.
     pub(super) fn heed_probe(
         &mut self,
         cx: &mut Context<'_>,
@@ -59,6 +59,8 @@ impl Discovery {
             Err(_) => Found::Unavailable { status: None },
         };
         self.note_step(Asked::Challenge, server.as_str(), found);
+        //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+        //# Where no `resource_metadata` is given, the engine MUST probe the well-known URLs (CH-05, U).
         self.look_for_resource(cx, &server)
     }
 
@@ -74,7 +76,7 @@ impl Discovery {
         }
         let hint = &mut self.inquiry.hint;
         hint.resource_metadata = challenge.resource_metadata;
-        // CH-06: what the challenge at hand demanded comes before what this one demands.
+        // What the challenge at hand demanded comes before what this one demands.
         hint.scopes = hint.scopes.take().or(challenge.scope);
     }
 
@@ -163,7 +165,7 @@ impl Discovery {
         self.ask_resource(cx, rest)
     }
 
-    /// PRM-11: no candidate had a document.
+    /// No candidate had a document.
     fn no_resource_metadata(&mut self, cx: &mut Context<'_>) -> Result<Next, Failure> {
         // atk:MIX-12
         if self.unavailable {
@@ -172,6 +174,9 @@ impl Discovery {
         if self.remembered.is_some() {
             return Err(Code::DiscoveryDowngrade.into());
         }
+        //= spec/mcp-2026-07-28.md#disc-sequence-diagram
+        //# When no source has a document, the engine MUST give up or use what was configured beforehand
+        //# (PRM-11, U).
         if !self.inquiry.connector.waivers.danger_legacy_discovery {
             return Err(Code::ResourceMetadataMissing.into());
         }

@@ -38,10 +38,15 @@ pub(super) fn classify(answer: Result<HttpResponse, HttpFault>, invalid: Code) -
         200 if response.header("content-type").is_some_and(is_json_content_type) => {
             Fetched::Document(response)
         }
-        // NET-04, atk:NET-05
+        //= spec/mcp-best-practices.md#server-side-request-forgery-ssrf
+        //# Redirects SHOULD NOT be followed on their own, since every hop would need the whole check
+        //# (NET-04, U).
+        // atk:NET-05
         300..=399 => Fetched::Wrong(Code::Redirected.into()),
         // atk:MIX-12: a server in trouble is not a server without a document.
         status @ (408 | 425 | 429 | 500..) => Fetched::Unavailable(Some(status)),
+        //= spec/derived.md#net-13
+        //# Status and body of a failed fetch MUST NOT be handed on to the MCP server (NET-13, U, derived).
         status => Fetched::Absent(status),
     }
 }

@@ -42,11 +42,14 @@ pub(super) fn order(mut named: Vec<String>, connector: &Connector) -> Vec<String
         let is_pinned = |name: &String| {
             name == pinned || aliases.iter().any(|(asked, answered)| asked == name && answered == pinned)
         };
-        // PRM-14, T-42
+        // T-42
         if let Some(at) = named.iter().position(is_pinned) {
             order.push(named.remove(at));
         }
     }
+    //= spec/mcp-2026-07-28.md#disc-authorization-server-location
+    //# Of several listed issuers the engine MUST choose one and keep the registrations and tokens of each
+    //# apart (PRM-14, U).
     for name in named {
         // atk:NET-12
         if order.len() < ISSUERS_MAX && !order.contains(&name) {
@@ -70,7 +73,10 @@ pub(super) fn check(
     let invalid = |reason| Failure::new(Code::IssuerMetadataInvalid).because(reason);
     let metadata = IssuerMetadata::parse(document).map_err(|error| invalid(error.0))?;
     let mut notes = Vec::new();
-    // ASM-06, NET-09, atk:MIX-09
+    //= spec/rfc8414.md#3-3
+    //# The engine MUST refuse metadata whose `issuer` is not exactly the issuer asked for, and then use
+    //# nothing in it, the registration endpoint included (ASM-06, U).
+    // atk:MIX-09
     if metadata.issuer != asked {
         let is_waived = |(from, to): &(String, String)| from == asked && *to == metadata.issuer;
         if !waivers.danger_trusted_issuers.iter().any(is_waived) {
@@ -78,13 +84,15 @@ pub(super) fn check(
         }
         notes.push(Note::IssuerAlias);
     }
-    // ASM-07, atk:COD-07
+    //= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+    //# The engine MUST refuse an issuer whose metadata, of either kind, lacks
+    //# `code_challenge_methods_supported` or `S256` in it (ASM-07, U).
+    // atk:COD-07
     match metadata.s256() {
         Pkce::Advertised => {}
         Pkce::Absent if waivers.danger_s256_unadvertised => notes.push(Note::S256Unadvertised),
         Pkce::Absent | Pkce::WithoutS256 => return Err(Code::PkceNotAdvertised.into()),
     }
-    // ASM-11
     let has_code = |types: &Vec<String>| types.iter().any(|kind| kind == "code");
     if !metadata.response_types_supported.as_ref().is_none_or(has_code) {
         return Err(invalid("`response_types_supported` does not list `code`"));
@@ -109,7 +117,9 @@ pub(super) fn check(
         scopes_supported: metadata.scopes_supported,
         issuer: metadata.issuer,
     };
-    // AZQ-15
+    //= spec/derived.md#azq-15
+    //# An issuer with `require_pushed_authorization_requests` MUST be served by a pushed request or refused
+    //# with a clear failure (AZQ-15, U, derived).
     if metadata.require_pushed_authorization_requests {
         return Err(Code::PushedAuthorizationRequired.into());
     }
@@ -125,7 +135,13 @@ fn origin_checked(
     plain: PlainHttp,
     notes: &mut Vec<Note>,
 ) -> Result<String, Failure> {
-    // ASM-08, NET-05, atk:URL-02, atk:URL-04
+    //= spec/oauth21.md#3-1
+    //# Endpoints MUST be absolute https URLs without fragment, and a query that the authorization endpoint
+    //# already has is kept (ASM-08, U).
+    //= spec/mcp-best-practices.md#oauth-authorization-url-validation
+    //# An authorization URL MUST be https, or http to loopback, by an allow-list that leaves out
+    //# `javascript:`, `data:`, `file:` and `vbscript:` (NET-05, U).
+    // atk:URL-02, atk:URL-04
     let url =
         HttpUrl::parse(&text, plain).map_err(|error| Failure::new(Code::UrlRefused).because(error.0))?;
     // atk:MIX-04
@@ -142,7 +158,9 @@ fn origin_checked(
 
 /// What is assumed of a server of MCP 2025-03-26 that publishes nothing at all.
 pub(super) fn assumed(origin: &Origin) -> IssuerFacts {
-    // ASM-09
+    //= spec/mcp-2025-03-26.md#fallbacks-for-servers-without-metadata-discovery
+    //# For 2025-03-26 servers, and by opt-in only, the engine MAY look for metadata at the server's origin
+    //# and fall back to `/authorize`, `/token` and `/register` there (ASM-09, U).
     let endpoints = legacy_endpoints(origin);
     IssuerFacts {
         issuer: origin.as_str().to_owned(),
@@ -203,7 +221,11 @@ mod tests {
         assert!(facts.registers_nobody() && !facts.promises_iss && notes.is_empty());
     }
 
-    // ASM-06, atk:MIX-09
+    //= spec/rfc8414.md#3-3
+    //= type=test
+    //# The engine MUST refuse metadata whose `issuer` is not exactly the issuer asked for, and then use
+    //# nothing in it, the registration endpoint included (ASM-06, U).
+    // atk:MIX-09
     #[test]
     fn the_issuer_is_byte_for_byte_what_was_asked() {
         let none = Waivers::default();
@@ -245,7 +267,11 @@ mod tests {
         }
     }
 
-    // ASM-07, atk:COD-07
+    //= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+    //= type=test
+    //# The engine MUST refuse an issuer whose metadata, of either kind, lacks
+    //# `code_challenge_methods_supported` or `S256` in it (ASM-07, U).
+    // atk:COD-07
     #[test]
     fn without_s256_nothing_goes_on() {
         let refused = Err("peer_misbehaved.pkce_not_advertised");
@@ -285,7 +311,11 @@ mod tests {
         }
     }
 
-    // ASM-08, NET-05, atk:URL-02, atk:URL-03, atk:URL-04
+    //= spec/oauth21.md#3-1
+    //= type=test
+    //# Endpoints MUST be absolute https URLs without fragment, and a query that the authorization endpoint
+    //# already has is kept (ASM-08, U).
+    // atk:URL-02, atk:URL-03, atk:URL-04
     #[test]
     fn endpoints_are_absolute_https_urls_without_fragment() {
         for member in ENDPOINTS {
@@ -304,7 +334,6 @@ mod tests {
         }
     }
 
-    // ASM-11, AZQ-15
     #[test]
     fn a_document_that_we_cannot_act_on_is_refused() {
         let invalid = Err("peer_misbehaved.issuer_metadata_invalid");
@@ -319,7 +348,7 @@ mod tests {
         );
     }
 
-    // PRM-14, T-42, atk:NET-12
+    // T-42, atk:NET-12
     #[test]
     fn at_most_three_issuers_are_looked_at_and_the_pinned_one_first() {
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

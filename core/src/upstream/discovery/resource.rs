@@ -39,16 +39,23 @@ pub(super) fn candidates(
     let read = |text: &str| {
         HttpUrl::parse(text, plain).map_err(|invalid| Failure::new(Code::UrlRefused).because(invalid.0))
     };
-    // PRM-09, CH-04, CH-05
     let path_form = Candidate { source: DocumentSource::PathForm, url: read(&forms.path_form)? };
     let root_form = match (&named, forms.root_form) {
-        // PRM-10
+        //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+        //# The root document MUST stay unasked once an earlier source has answered or a challenge has named a
+        //# URL (PRM-10, U).
         (None, Some(url)) => Some(Candidate { source: DocumentSource::RootForm, url: read(&url)? }),
         _ => None,
     };
     let path_form =
         Some(path_form).filter(|form| named.as_ref().is_none_or(|named| named.as_str() != form.url.as_str()));
     let named = named.map(|url| Candidate { source: DocumentSource::Challenge, url });
+    //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+    //# Protected resource metadata MUST be sought in this order: the challenge's URL, the well-known URL with
+    //# the path inserted, the one at the root (PRM-09, U).
+    //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+    //# When a challenge names `resource_metadata`, the engine MUST use that URL and not guess another
+    //# (CH-04, U).
     Ok(named.into_iter().chain(path_form).chain(root_form).collect())
 }
 
@@ -66,7 +73,7 @@ pub(super) fn named_url(
     let refused = |reason| Failure::new(Code::UrlRefused).because(reason);
     let url = HttpUrl::parse(named, plain).map_err(|invalid| refused(invalid.0))?;
     let is_https = |url: &HttpUrl| url.as_str().starts_with("https:");
-    // HDR-03, atk:HDR-03
+    // atk:HDR-03
     if is_https(server) && !is_https(&url) {
         return Err(refused("`resource_metadata` is not `https`, but the server is"));
     }
@@ -94,16 +101,21 @@ pub(super) fn check(server: &HttpUrl, source: DocumentSource, document: &[u8]) -
     let origin = server.origin();
     let is_bare = server.path() == "/" && server.query().is_none();
     let is_origin = metadata.resource == origin.as_str();
-    // PRM-12, NET-09, atk:AUD-01, atk:AUD-02
+    //= spec/rfc9728.md#3-3
+    //# The engine MUST refuse a document whose `resource` is not exactly what its URL stands for: the
+    //# requested URL when a challenge named it, the server URL for the path form, the bare origin for the
+    //# root form (PRM-12, U).
+    // atk:AUD-01, atk:AUD-02
     let (stands, parent) = match source {
         DocumentSource::RootForm => (is_origin, !is_bare),
         // COMPAT: `https://h/` and `https://h` have one well-known URL, so a document there may name either.
         _ => (metadata.resource == server.received() || (is_bare && is_origin), false),
     };
+    //= spec/rfc9728.md#3-3
+    //# After such a mismatch the engine MUST stop before it registers or asks for authorization (PRM-13, U).
     if !stands {
         return Err(Code::ResourceMismatch.into());
     }
-    // PRM-01
     if metadata.authorization_servers.is_empty() {
         return Err(invalid("`authorization_servers` names no issuer"));
     }
@@ -126,7 +138,14 @@ mod tests {
             .collect()
     }
 
-    // PRM-09, PRM-10
+    //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+    //= type=test
+    //# Protected resource metadata MUST be sought in this order: the challenge's URL, the well-known URL with
+    //# the path inserted, the one at the root (PRM-09, U).
+    //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+    //= type=test
+    //# The root document MUST stay unasked once an earlier source has answered or a challenge has named a URL
+    //# (PRM-10, U).
     #[test]
     fn the_root_form_is_a_candidate_only_if_no_challenge_named_a_url() {
         let well_known = "https://h.example/.well-known/oauth-protected-resource";
@@ -186,7 +205,12 @@ mod tests {
             .map_err(|failure| failure.slug())
     }
 
-    // atk:AUD-01, atk:AUD-02, PRM-12
+    //= spec/rfc9728.md#3-3
+    //= type=test
+    //# The engine MUST refuse a document whose `resource` is not exactly what its URL stands for: the
+    //# requested URL when a challenge named it, the server URL for the path form, the bare origin for the
+    //# root form (PRM-12, U).
+    // atk:AUD-01, atk:AUD-02
     #[test]
     fn a_document_describes_exactly_what_its_url_stands_for() {
         let server = "https://host.example/alice/mcp";
@@ -220,7 +244,6 @@ mod tests {
         }
     }
 
-    // PRM-04
     #[test]
     fn a_server_without_a_path_may_be_named_as_its_origin() {
         let path_form = DocumentSource::PathForm;

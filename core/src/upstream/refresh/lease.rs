@@ -139,6 +139,9 @@ impl Decide for TakeLease {
                 Err(failure) => return Decision::fail(failure),
             }
         }
+        //= spec/derived.md#ref-06
+        //# One lease holder at a time MUST refresh a grant, over tasks and processes, and who loses the lease
+        //# reads again before calling the grant dead (REF-06, U, derived).
         if let Some(lease) = grant.lease
             && self.previous != Some(lease.attempt)
             && !self.is_free(cx, &lease, version)
@@ -153,6 +156,8 @@ impl Decide for TakeLease {
             InDoubt::Never => 1,
             InDoubt::RetryOnce => SENDS_MAX,
         };
+        //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+        //# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).
         if grant.sends >= sends_max {
             grant.condemned = Some(Condemned::InDoubt);
             grant.lease = None;

@@ -74,7 +74,8 @@ impl Save {
         let fresh = &self.fresh;
         Grant {
             access_token: fresh.access_token.clone(),
-            // REF-04
+            //= spec/oauth21.md#4-3-2
+            //# A refresh token that is returned MUST replace the old one, which otherwise stays (REF-04, U).
             refresh_token: fresh.refresh_token.clone().or_else(|| before.refresh_token.clone()),
             obtained_at: fresh.obtained_at,
             expires_at: expiry(cx, fresh.obtained_at, fresh.expires_in),
@@ -90,7 +91,7 @@ impl Save {
     }
 }
 
-/// When a token ends: TOK-12 clamps what the issuer says.
+/// When a token ends: what the issuer says, clamped.
 pub(crate) fn expiry(cx: &Context<'_>, obtained_at: UnixMillis, seconds: Option<u64>) -> Option<UnixMillis> {
     let max = cx.engine.limits().grant_max_ms;
     seconds.map(|seconds| obtained_at.plus(seconds.saturating_mul(1000).min(max)))

@@ -52,7 +52,7 @@ impl Decide for Pin {
         };
         // Another client id is another registration, which an administrator has put in its place.
         if let Some(stored) = stored.as_ref().filter(|stored| stored.record.client.id == self.client.id) {
-            // REG-05, REG-06, atk:MIX-05
+            // atk:MIX-05
             if stored.record.issuer != self.registration.issuer {
                 return Decision::fail(Code::RegistrationIssuerMismatch);
             }

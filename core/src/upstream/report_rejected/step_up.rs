@@ -14,8 +14,11 @@ use crate::upstream::{Decide, Decision};
 /// LIMIT: operations of one connection that are counted at a time; the oldest gives way.
 const SUBJECTS_MAX: usize = 32;
 
-/// What step-ups are counted for (STEP-08).
+/// What step-ups are counted for.
 pub(super) fn subject(resource: &str, operation: &str) -> String {
+    //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+    //# Attempts SHOULD be counted per resource and operation, and oauth scopes that the user refused be
+    //# remembered (STEP-08, U).
     let digest = Sha256::new().chain_update(resource).chain_update([0]).chain_update(operation).finalize();
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -65,6 +68,9 @@ impl Decide for CountStepUp {
             .step_ups
             .retain(|step_up| now < end(step_up.since) && step_up.since <= now.plus(limits.clock_skew_ms));
         match connection.step_ups.iter_mut().find(|step_up| step_up.subject == self.subject) {
+            //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
+            //# A request that lacks oauth scopes SHOULD be tried again a few times and then fail for good,
+            //# after three authorization requests at most (STEP-07, U).
             // atk:TOK-09
             Some(step_up) if step_up.count >= limits.step_ups => {
                 return Decision::done(Counted::Exhausted { until: end(step_up.since) });

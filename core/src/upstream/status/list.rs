@@ -137,7 +137,7 @@ impl ListingConnections {
         let tenant = caller.tenant.clone();
         let mut rows = Rows::new(caller);
         for (key, raw) in entries {
-            let Some(connector) = key.connection_connector() else {
+            let Some((_, connector)) = key.connection_target() else {
                 return Progress::fail(Code::StoreIntegrity);
             };
             let place = Place { tenant: tenant.clone(), owner: owner.clone(), connector };

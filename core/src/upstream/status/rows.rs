@@ -131,7 +131,7 @@ impl Row {
             flow: flow.as_ref().map(|stored| &stored.record),
         };
         let mut shown = view.shown(cx);
-        // IMP-12: one damaged row is shown as such and does not hide the others.
+        // atk:IMP-12: one damaged row is shown as such and does not hide the others.
         if connection.is_err() || connector.is_err() {
             let state = Status::Error { code: Code::StoreIntegrity.slug().to_owned() };
             let (status, error) = (state.coarse(), state.error());

@@ -1,0 +1,356 @@
+//! `sweep`: removes what has ended and finishes what a crash has left, for a host that calls it now and then. It goes through the
+//! `expiry` index, whose entries name a record and the minute from which somebody should look at it.
+//!
+//! ```text
+//! Fresh           + start      -> AwaitPage        [Scan]
+//! AwaitPage       + entries    -> AwaitRecords     [Read]       flows and tickets
+//! AwaitRecords    + records    -> AwaitRemoval     [Commit]     all that have ended, with their entries
+//! AwaitRemoval    + any reply  -> Abandoning       [Read]       claimed flows, one after the other
+//! Abandoning      + abandoned  -> AwaitConnection  [Read]       connections, one after the other
+//! AwaitConnection + outbox     -> Draining         [Http]
+//! Draining        + drained    -> Tidying          [Read]
+//! Tidying         + tidied     -> AwaitConnection  [Read], or done
+//! ```
+
+mod abandon;
+mod tidy;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::abandon::{Abandon, Abandoned};
+use self::tidy::{Tidied, Tidy};
+use super::drain::{Drain, Drained};
+use super::{Place, Transaction};
+use crate::engine::Engine;
+use crate::error::Code;
+use crate::event::What;
+use crate::moment::UnixMillis;
+use crate::operation::{
+    Answer, CommitReply, Context, Effect, Machine, Operation, Precondition, Progress, Versioned, Write,
+    machine,
+};
+use crate::principal::TenantId;
+use crate::store::records::{Connection, Flow, FlowStatus, TicketOf};
+use crate::store::{Key, Kind, delete};
+
+/// Asks for a tenant to be swept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// At most so many entries in this call. Default 20, at most 50.
+    #[serde(default = "default_limit")]
+    pub limit: u32,
+}
+
+const fn default_limit() -> u32 {
+    20
+}
+
+/// LIMIT: each entry takes up to two writes of a commit of a hundred.
+const LIMIT_MAX: u32 = 50;
+
+/// What one call of `sweep` has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Swept {
+    /// Records removed: flows, tickets, purged connections.
+    pub removed: u32,
+    /// Flows whose code was sent by an operation that never came to its end; their connections are marked as doubtful.
+    pub abandoned: u32,
+    /// Connections whose parked tokens are all revoked now.
+    pub drained: u32,
+    /// Connections with parked tokens that will be tried again, and those whose record does not open.
+    pub postponed: u32,
+    /// Whether more is there to be swept now.
+    pub more: bool,
+}
+
+impl Engine {
+    /// Removes what has ended and finishes revocations. Call it every few minutes, again at once while it says `more`.
+    ///
+    /// Failures: those of the store.
+    pub fn sweep(self: &Arc<Self>, arguments: Sweep) -> Operation<Sweeping> {
+        Operation::new(Arc::clone(self), None, Sweeping(State::Fresh(arguments)))
+    }
+}
+
+/// A `sweep` under way.
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub struct Sweeping(State);
+
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+enum State {
+    Abandoning(Box<Run>, Place, Box<Transaction<Abandon>>),
+    /// With the connection's entry.
+    AwaitConnection(Box<Run>, Place, Key),
+    AwaitPage(Sweep),
+    AwaitRecords(Box<Run>),
+    /// With how many records the commit removes.
+    AwaitRemoval(Box<Run>, u32),
+    Draining(Box<Run>, Place, Key, Box<Drain>),
+    Fresh(Sweep),
+    Tidying(Box<Run>, Box<Transaction<Tidy>>),
+}
+
+/// What is left of a page.
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+struct Run {
+    tenant: TenantId,
+    /// Flows and tickets: the entry, and the record it names.
+    one_shots: Vec<(Key, Key)>,
+    /// Flows that were claimed and never completed: the entry, the record's key, and where.
+    claimed: Vec<(Key, Key, Place)>,
+    /// The entry, and where.
+    connections: Vec<(Key, Place)>,
+    done: Swept,
+}
+
+impl machine::Sealed for Sweeping {}
+
+impl Machine for Sweeping {
+    type Output = Swept;
+
+    #[allow(private_interfaces)]
+    fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Swept> {
+        match (self.0, answer) {
+            (State::Fresh(arguments), Answer::Start) => {
+                let prefix = Key::all_expiry(&arguments.tenant);
+                let limit = arguments.limit.clamp(1, LIMIT_MAX);
+                Progress::Perform(
+                    Self(State::AwaitPage(arguments)),
+                    Effect::Scan { prefix, after: None, limit },
+                )
+            }
+            (State::AwaitPage(arguments), Answer::Scan(Some((entries, more)))) => {
+                Self::page(cx, arguments.tenant, entries, more)
+            }
+            (State::AwaitPage(_), Answer::Scan(None))
+            | (State::AwaitRecords(_) | State::AwaitConnection(..), Answer::Read(None)) => {
+                Progress::fail(Code::StoreUnavailable)
+            }
+            (State::AwaitRecords(run), Answer::Read(Some(found))) => Self::records(cx, run, &found),
+            (State::AwaitRemoval(mut run, removed), Answer::Commit(reply)) => {
+                match reply {
+                    CommitReply::Committed => run.done.removed = run.done.removed.saturating_add(removed),
+                    // One of the records has changed, or nobody knows: the entries are still there, or are gone rightly.
+                    CommitReply::Conflict | CommitReply::Unknown => run.done.more = true,
+                    CommitReply::Unavailable => return Progress::fail(Code::StoreUnavailable),
+                }
+                Self::next(cx, run)
+            }
+            (State::Abandoning(run, place, transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::abandoning(cx, run, place, step)
+            }
+            (State::AwaitConnection(run, place, entry), Answer::Read(Some(found))) => {
+                Self::connection(cx, run, place, entry, found.first().and_then(Option::as_ref))
+            }
+            (State::Draining(run, place, entry, drain), answer) => {
+                let step = drain.step(cx, answer);
+                Self::draining(cx, run, place, entry, step)
+            }
+            (State::Tidying(run, transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::tidying(cx, run, step)
+            }
+            _ => Progress::fail(Code::Internal),
+        }
+    }
+}
+
+impl Sweeping {
+    fn page(
+        cx: &mut Context<'_>,
+        tenant: TenantId,
+        entries: Vec<(Key, Versioned)>,
+        more: bool,
+    ) -> Progress<Self, Swept> {
+        let ripe = entries.iter().take_while(|(entry, _)| is_ripe(cx, entry)).count();
+        let done = Swept { more: more && ripe == entries.len(), ..Swept::default() };
+        let mut run =
+            Run { tenant, one_shots: Vec::new(), claimed: Vec::new(), connections: Vec::new(), done };
+        for (entry, _) in entries.into_iter().take(ripe) {
+            let Some(target) = entry.expiry_target() else { continue };
+            match target.connection_target() {
+                Some((owner, connector)) => {
+                    run.connections.push((entry, Place { tenant: run.tenant.clone(), owner, connector }));
+                }
+                None => run.one_shots.push((entry, target)),
+            }
+        }
+        if run.one_shots.is_empty() {
+            return Self::next(cx, Box::new(run));
+        }
+        let keys = run.one_shots.iter().map(|(_, target)| target.clone()).collect();
+        Progress::Perform(Self(State::AwaitRecords(Box::new(run))), Effect::Read { keys })
+    }
+
+    /// Flows and tickets: those that have ended go, with their entries, in one commit.
+    fn records(
+        cx: &mut Context<'_>,
+        mut run: Box<Run>,
+        found: &[Option<Versioned>],
+    ) -> Progress<Self, Swept> {
+        let (mut writes, mut removed) = (Vec::new(), 0u32);
+        for ((entry, target), raw) in std::mem::take(&mut run.one_shots).into_iter().zip(found) {
+            match Ended::of(cx, &entry, &target, raw.as_ref()) {
+                Ended::Claimed(flow) => {
+                    let place = flow.place(&run.tenant);
+                    run.claimed.push((entry, target, place));
+                    continue;
+                }
+                Ended::Gone => {}
+                Ended::Now(write) => {
+                    writes.push(write);
+                    removed = removed.saturating_add(1);
+                }
+                Ended::Unknown => continue,
+            }
+            writes.push(delete(entry, Precondition::Any));
+        }
+        if writes.is_empty() {
+            return Self::next(cx, run);
+        }
+        Progress::Perform(Self(State::AwaitRemoval(run, removed)), Effect::Commit { writes })
+    }
+
+    /// The next claimed flow; then the next connection; then the end.
+    fn next(cx: &mut Context<'_>, mut run: Box<Run>) -> Progress<Self, Swept> {
+        if let Some((entry, key, place)) = run.claimed.pop() {
+            let step = Transaction::begin(cx, Abandon { entry, key, place: place.clone() });
+            return Self::abandoning(cx, run, place, step);
+        }
+        let Some((entry, place)) = run.connections.pop() else { return Progress::done(run.done) };
+        let keys = vec![place.key()];
+        Progress::Perform(Self(State::AwaitConnection(run, place, entry)), Effect::Read { keys })
+    }
+
+    fn abandoning(
+        cx: &mut Context<'_>,
+        mut run: Box<Run>,
+        place: Place,
+        step: Progress<Transaction<Abandon>, Abandoned>,
+    ) -> Progress<Self, Swept> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                let state = State::Abandoning(run, place, Box::new(transaction));
+                return Progress::Perform(Self(state), effect);
+            }
+            Progress::Done(Err(failure)) => return Progress::fail(failure),
+            Progress::Done(Ok(abandoned)) => {
+                run.done.removed = run.done.removed.saturating_add(1);
+                if abandoned == Abandoned::Doubtful {
+                    run.done.abandoned = run.done.abandoned.saturating_add(1);
+                    cx.emit_about(&place, What::FlowFailed { slug: Code::OutcomeUnknown.slug().to_owned() });
+                }
+            }
+        }
+        Self::next(cx, run)
+    }
+
+    fn connection(
+        cx: &mut Context<'_>,
+        run: Box<Run>,
+        place: Place,
+        entry: Key,
+        raw: Option<&Versioned>,
+    ) -> Progress<Self, Swept> {
+        match cx.open::<Connection>(&place.key(), raw) {
+            Ok(Some(stored)) if !stored.record.outbox.is_empty() => {
+                let step = Drain::begin(cx, place.clone(), &stored.record.outbox);
+                Self::draining(cx, run, place, entry, step)
+            }
+            Ok(_) | Err(_) => Self::tidy(cx, run, place, entry),
+        }
+    }
+
+    /// Whatever became of the tokens, the record says it.
+    fn draining(
+        cx: &mut Context<'_>,
+        run: Box<Run>,
+        place: Place,
+        entry: Key,
+        step: Progress<Drain, Drained>,
+    ) -> Progress<Self, Swept> {
+        match step {
+            Progress::Perform(drain, effect) => {
+                Progress::Perform(Self(State::Draining(run, place, entry, Box::new(drain))), effect)
+            }
+            Progress::Done(Ok(Drained::AllGone | Drained::SomeLeft)) => Self::tidy(cx, run, place, entry),
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+        }
+    }
+
+    fn tidy(cx: &mut Context<'_>, run: Box<Run>, place: Place, entry: Key) -> Progress<Self, Swept> {
+        let step = Transaction::begin(cx, Tidy { place, entry });
+        Self::tidying(cx, run, step)
+    }
+
+    fn tidying(
+        cx: &mut Context<'_>,
+        mut run: Box<Run>,
+        step: Progress<Transaction<Tidy>, Tidied>,
+    ) -> Progress<Self, Swept> {
+        let count = match step {
+            Progress::Perform(transaction, effect) => {
+                return Progress::Perform(Self(State::Tidying(run, Box::new(transaction))), effect);
+            }
+            Progress::Done(Err(failure)) => return Progress::fail(failure),
+            Progress::Done(Ok(Tidied::Empty)) => &mut run.done.drained,
+            Progress::Done(Ok(Tidied::Postponed)) => &mut run.done.postponed,
+            Progress::Done(Ok(Tidied::Removed)) => &mut run.done.removed,
+        };
+        *count = count.saturating_add(1);
+        Self::next(cx, run)
+    }
+}
+
+/// Whether every moment of the entry's minute has passed, by any clock that differs no more than clocks may.
+fn is_ripe(cx: &Context<'_>, entry: &Key) -> bool {
+    let end = entry.minute().map(|minute| UnixMillis(minute.saturating_add(1).saturating_mul(60_000)));
+    end.is_some_and(|end| end.plus(cx.engine.limits().clock_skew_ms) <= cx.now())
+}
+
+/// What has become of a one-shot record.
+enum Ended {
+    /// A flow whose code was sent, or was about to be.
+    Claimed(Box<Flow>),
+    /// There is no such record, or it ends later and has another entry.
+    Gone,
+    Now(Write),
+    /// It is of a kind that this release does not sweep.
+    Unknown,
+}
+
+impl Ended {
+    fn of(cx: &Context<'_>, entry: &Key, target: &Key, raw: Option<&Versioned>) -> Self {
+        let Some(raw) = raw else { return Self::Gone };
+        let now = Self::Now(delete(target.clone(), Precondition::Version(raw.version)));
+        if target.is(Kind::Flow) {
+            // One that does not open has ended too: nobody can complete it.
+            return match cx.open::<Flow>(target, Some(raw)) {
+                Ok(Some(stored)) if matches!(stored.record.status, FlowStatus::Claimed(_)) => {
+                    Self::Claimed(Box::new(stored.record))
+                }
+                _ => now,
+            };
+        }
+        if target.is(Kind::TicketOf) {
+            // The same key may by now hold a younger ticket.
+            return match cx.open::<TicketOf>(target, Some(raw)) {
+                Ok(Some(twin)) if Some(twin.record.expires_at.minute()) != entry.minute() => Self::Gone,
+                _ => now,
+            };
+        }
+        if target.is(Kind::Ticket) { now } else { Self::Unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests;
