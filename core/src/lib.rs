@@ -24,9 +24,9 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
+pub mod message;
 #[cfg(feature = "model")]
 pub mod model;
-pub mod message;
 pub mod moment;
 pub mod operation;
 pub(crate) mod policy;

@@ -69,7 +69,7 @@ pub(crate) enum Refreshed {
     /// The grant that was to be refreshed is no longer the connection's: its record has to be looked at again.
     Gone,
     /// The grant needs a person.
-    Reauth(Box<Connection>),
+    Reauth,
     /// Not now.
     Transient { until: UnixMillis, observed: Option<Observation>, failure: Failure },
     /// A token that may be used: fresh, adopted from another worker, or still valid.
@@ -171,14 +171,14 @@ impl Refresh {
         };
         match take {
             Take::Gone => Progress::done(Refreshed::Gone),
-            Take::Condemned(connection) => {
+            Take::Condemned => {
                 cx.emit_about(
                     &wish.place,
                     crate::event::What::ReauthNeeded { reason: Condemned::InDoubt.as_str().to_owned() },
                 );
-                Progress::done(Refreshed::Reauth(connection))
+                Progress::done(Refreshed::Reauth)
             }
-            Take::Dead(connection) => Progress::done(Refreshed::Reauth(connection)),
+            Take::Dead => Progress::done(Refreshed::Reauth),
             Take::Later { until, failure } => {
                 Progress::done(Refreshed::Transient { until, observed: None, failure })
             }
@@ -294,9 +294,7 @@ impl Refresh {
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(settle::Settled::Gone)) => Progress::done(Refreshed::Gone),
-            Progress::Done(Ok(settle::Settled::Dead(connection))) => {
-                Progress::done(Refreshed::Reauth(connection))
-            }
+            Progress::Done(Ok(settle::Settled::Dead)) => Progress::done(Refreshed::Reauth),
             Progress::Done(Ok(settle::Settled::Usable(connection))) => {
                 Progress::done(Refreshed::Usable(connection))
             }

@@ -180,7 +180,7 @@ impl RefreshingDue {
                 return Progress::Perform(Self(State::Refreshing(run, Box::new(refresh))), effect);
             }
             Progress::Done(Ok(Refreshed::Usable(_))) => run.done.usable = run.done.usable.saturating_add(1),
-            Progress::Done(Ok(Refreshed::Reauth(_) | Refreshed::Gone)) => {
+            Progress::Done(Ok(Refreshed::Reauth | Refreshed::Gone)) => {
                 run.done.ended = run.done.ended.saturating_add(1)
             }
             Progress::Done(Ok(Refreshed::Transient { .. })) => {

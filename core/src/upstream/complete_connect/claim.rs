@@ -78,7 +78,7 @@ impl Decide for Claim {
         connection.doubt |= connection.redeeming;
         connection.redeeming = true;
         let writes = vec![
-            cx.put(&self.key, as_flow, &flow, id, Some(flow.expires_at)),
+            cx.put(&self.key, as_flow, &flow, id, Some(flow.gone_at(cx.engine.limits()))),
             cx.put(&place_key, as_connection, &connection, id, None),
         ];
         Decision::Commit(writes, Claimed { flow, claim: id })
