@@ -6,7 +6,7 @@ use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
-use crate::store::records::{Condemned, Connection, ConnectorRecord, Grant, Parked};
+use crate::store::records::{Condemned, Connection, ConnectorRecord, Flow, Grant, Parked};
 use crate::store::{Key, put_index};
 
 /// Owner × connector in a tenant.
@@ -111,6 +111,14 @@ impl Connection {
                 self.outbox.push(parked);
             }
         }
+    }
+}
+
+impl Flow {
+    /// When a store may drop it. It outlives the attempt, so that whoever comes late hears why, and any operation that has to look
+    /// for its own write here.
+    pub(crate) fn gone_at(&self, limits: &Limits) -> UnixMillis {
+        self.expires_at.plus(limits.tombstone_ms)
     }
 }
 
