@@ -173,15 +173,8 @@ impl Refresh {
         match take {
             Take::Gone => Progress::done(Refreshed::Gone),
             Take::Condemned => {
-<<<<<<< HEAD
                 let reason = Condemned::InDoubt.as_str().to_owned();
                 cx.emit_about(&wish.place, What::ReauthNeeded { reason });
-=======
-                cx.emit_about(
-                    &wish.place,
-                    crate::event::What::ReauthNeeded { reason: Condemned::InDoubt.as_str().to_owned() },
-                );
->>>>>>> models
                 Progress::done(Refreshed::Reauth)
             }
             Take::Dead => Progress::done(Refreshed::Reauth),
@@ -301,16 +294,12 @@ impl Refresh {
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(settle::Settled::Gone)) => Progress::done(Refreshed::Gone),
-<<<<<<< HEAD
             Progress::Done(Ok(settle::Settled::Dead(connection))) => {
                 let grant = connection.grant.as_ref();
                 let why = grant.and_then(|grant| grant.condemned).map_or("expired", Condemned::as_str);
                 cx.emit_about(&wish.place, What::ReauthNeeded { reason: why.to_owned() });
                 Progress::done(Refreshed::Reauth)
             }
-=======
-            Progress::Done(Ok(settle::Settled::Dead)) => Progress::done(Refreshed::Reauth),
->>>>>>> models
             Progress::Done(Ok(settle::Settled::Usable(connection))) => {
                 Progress::done(Refreshed::Usable(connection))
             }

@@ -165,11 +165,7 @@ impl Decide for TakeLease {
             let index = schedule(cx, &self.place, &mut connection);
             let write = cx.put(&key, precondition, &*connection, id, None);
             let take = if usable { Take::Usable(connection) } else { Take::Condemned };
-<<<<<<< HEAD
             return Decision::Commit(std::iter::once(write).chain(index).collect(), take);
-=======
-            return Decision::Commit(vec![write], take);
->>>>>>> models
         }
         let until = *self.until.get_or_insert(now.plus(limits.lease_ms));
         let lease = Lease { attempt: id, until };
