@@ -24,8 +24,8 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod limits;
-#[cfg(feature = "model")]
 pub mod message;
+#[cfg(feature = "model")]
 pub mod model;
 pub mod moment;
 pub mod operation;
