@@ -29,7 +29,7 @@ pub mod message;
 pub mod model;
 pub mod moment;
 pub mod operation;
-pub(crate) mod policy;
+mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod secret;

@@ -157,7 +157,7 @@ impl<'a> From<&'a Ready> for ReadyForm<'a> {
             injections: ready.injected.iter().map(injection).collect(),
             attribution: ready.attribution(),
             generation: ready.generation(),
-            pool_key: ready.pool_key(),
+            pool_key: ready.pool_key().to_owned(),
             expires_at: ready.expires_at(),
             scopes: ready.scopes(),
             warnings: ready.warnings(),

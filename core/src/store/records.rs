@@ -174,8 +174,10 @@ pub(crate) struct Terms {
     pub(crate) protected: bool,
     pub(crate) dialect: Dialect,
     pub(crate) waivers: Waivers,
-    /// For the token and revocation endpoints.
+    /// For the token endpoint.
     pub(crate) address_policy: AddressPolicy,
+    /// For the revocation endpoint, which may stand on another host.
+    pub(crate) revocation_policy: AddressPolicy,
     pub(crate) connector_revision: u64,
 }
 

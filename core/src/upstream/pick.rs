@@ -281,9 +281,9 @@ impl Pick {
             Refreshed::Transient { until, observed, failure } => {
                 Found::Transient { until, observed, failure }
             }
-            Refreshed::Reauth(_) if ask.rejected.is_some() => return rejected(connector, candidate),
+            Refreshed::Reauth if ask.rejected.is_some() => return rejected(connector, candidate),
             // Its record says so now; the list may name another.
-            Refreshed::Usable(_) | Refreshed::Reauth(_) | Refreshed::Gone if rounds < ROUNDS_MAX => {
+            Refreshed::Usable(_) | Refreshed::Reauth | Refreshed::Gone if rounds < ROUNDS_MAX => {
                 let owners = match &ask.policy {
                     Some(policy) => policy::owners(&ask.caller, policy),
                     None => policy::owners(&ask.caller, &connector.record.connector),
@@ -292,7 +292,7 @@ impl Pick {
                     Self { ask, rounds: rounds.saturating_add(1), state: State::AwaitRecords(Vec::new()) };
                 return next.read(owners.into_iter().map(|(_, owner)| owner).collect());
             }
-            Refreshed::Usable(_) | Refreshed::Reauth(_) | Refreshed::Gone => {
+            Refreshed::Usable(_) | Refreshed::Reauth | Refreshed::Gone => {
                 return Progress::fail(Code::StoreContention);
             }
         };

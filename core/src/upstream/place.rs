@@ -6,7 +6,7 @@ use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
-use crate::store::records::{Condemned, Connection, ConnectorRecord, Grant, Parked};
+use crate::store::records::{Condemned, Connection, ConnectorRecord, Flow, Grant, Parked};
 use crate::store::{Key, put_index};
 
 /// Owner × connector in a tenant.
@@ -91,6 +91,19 @@ impl Connection {
         }
     }
 
+    /// Takes out of the outbox what is in use again: an issuer may give one and the same token at every consent.
+    pub(crate) fn spare_current(&mut self) {
+        let held = self.awaiting.as_deref().map(|awaiting| &awaiting.grant);
+        let current: Vec<&Secret> = self
+            .grant
+            .as_deref()
+            .into_iter()
+            .chain(held)
+            .flat_map(|grant| std::iter::once(&grant.access_token).chain(&grant.refresh_token))
+            .collect();
+        self.outbox.retain(|parked| !current.contains(&&parked.token));
+    }
+
     /// Adds tokens that must be revoked upstream; one that is there already is not added twice.
     pub(crate) fn park(&mut self, tokens: Vec<Parked>) {
         for parked in tokens {
@@ -98,6 +111,14 @@ impl Connection {
                 self.outbox.push(parked);
             }
         }
+    }
+}
+
+impl Flow {
+    /// When a store may drop it. It outlives the attempt, so that whoever comes late hears why, and any operation that has to look
+    /// for its own write here.
+    pub(crate) fn gone_at(&self, limits: &Limits) -> UnixMillis {
+        self.expires_at.plus(limits.tombstone_ms)
     }
 }
 
@@ -134,7 +155,7 @@ impl Grant {
             refresh,
             endpoint: endpoint.clone(),
             client: self.terms.client.clone(),
-            address_policy: self.terms.address_policy.clone(),
+            address_policy: self.terms.revocation_policy.clone(),
             tries: 0,
             after: UnixMillis(0),
         };

@@ -29,6 +29,7 @@ pub struct Ready {
     /// When a refresh is due.
     pub(crate) due_at: Option<UnixMillis>,
     pub(crate) scopes: Scopes,
+    pub(crate) pool_key: String,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) resolved_at: UnixMillis,
     /// The records it rests on, with their versions.
@@ -147,10 +148,8 @@ impl Ready {
     }
 
     /// A key for pools of upstream sessions: those of another owner or generation are never shared.
-    pub fn pool_key(&self) -> String {
-        let Attribution { owner, connector, connection, generation, .. } = &self.attribution;
-        let connection = connection.map(|id| id.to_string()).unwrap_or_default();
-        format!("{:?}:{}:{connector}:{connection}:{generation}", owner.kind(), owner.id())
+    pub fn pool_key(&self) -> &str {
+        &self.pool_key
     }
 
     /// When the credential ends, if that is known.

@@ -111,8 +111,8 @@ impl Machine for RefreshingDue {
                     {
                         Self::refresh(cx, run, place, &connector.record, &stored.record)
                     }
-                    // A damaged row must not keep the others from being refreshed.
-                    (Err(_), _) | (_, Err(_)) => Self::next(run),
+                    // A damaged row must not keep the others from being refreshed; a connector may come back.
+                    (Err(_), _) | (_, Err(_)) | (Ok(None), Ok(Some(_))) => Self::next(run),
                     // Nothing wants it any more: whoever finds a stale index entry deletes it.
                     _ => Self::remove(run, entry),
                 }
@@ -180,7 +180,7 @@ impl RefreshingDue {
                 return Progress::Perform(Self(State::Refreshing(run, Box::new(refresh))), effect);
             }
             Progress::Done(Ok(Refreshed::Usable(_))) => run.done.usable = run.done.usable.saturating_add(1),
-            Progress::Done(Ok(Refreshed::Reauth(_) | Refreshed::Gone)) => {
+            Progress::Done(Ok(Refreshed::Reauth | Refreshed::Gone)) => {
                 run.done.ended = run.done.ended.saturating_add(1)
             }
             Progress::Done(Ok(Refreshed::Transient { .. })) => {

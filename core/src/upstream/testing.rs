@@ -257,6 +257,7 @@ pub(crate) fn grant(tag: &str) -> Grant {
             dialect: Default::default(),
             waivers: Default::default(),
             address_policy: Default::default(),
+            revocation_policy: Default::default(),
             connector_revision: 1,
         },
         scopes: Scopes::parse("files:read").unwrap(),

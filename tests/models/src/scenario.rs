@@ -107,7 +107,9 @@ impl Budget {
     }
 }
 
-use Happening::{Adopted, Connected, Disconnected, InDoubt as Doubted, Parked, Refreshed, Revoked, SentAgain};
+use Happening::{
+    Adopted, Connected, Disconnected, InDoubt as Doubted, Parked, Refreshed, Revoked, SentAgain,
+};
 use Order::{Begin, Complete, Disconnect, Report, Resolve};
 
 const ALL_KINDS: &[(Kind, InDoubt)] = &[
@@ -132,8 +134,7 @@ const CONNECTED: &[Prelude] = &[Prelude::Begin, Prelude::Complete];
 /// A connection whose access token has ended.
 const ENDED: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000)];
 /// The same, and a second flow that waits for its callback.
-const RECONNECTING: &[Prelude] =
-    &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
+const RECONNECTING: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
 /// A flow whose worker died with the tokens in its hands, and a second one.
 const ABANDONED: &[Prelude] = &[Prelude::Begin, Prelude::CompleteUntilRedeemed, Prelude::Begin];
 

@@ -317,10 +317,10 @@ impl<R: Rows> World<R> {
     /// A new operation, with its first effect: before that it has done nothing that anybody could notice.
     fn start(&mut self, worker: usize) {
         let order = self.order(worker);
-        let observed = self.workers[worker].observed.take().map(|(seen, at)| Observation {
-            for_ms: seen.for_ms + (self.ground.elapsed_ms - at),
-            ..seen
-        });
+        let observed = self.workers[worker]
+            .observed
+            .take()
+            .map(|(seen, at)| Observation { for_ms: seen.for_ms + (self.ground.elapsed_ms - at), ..seen });
         self.journal.begin(worker, order);
         let mut running = order.start(&self.case, observed);
         let moment = self.moment(worker, &running);
@@ -399,7 +399,8 @@ impl<R: Rows> World<R> {
     }
 
     fn note_post(&self, effect: &Effect) {
-        let sends = self.connection.as_ref().and_then(|stored| stored.grant.as_ref()).map(|grant| grant.sends);
+        let sends =
+            self.connection.as_ref().and_then(|stored| stored.grant.as_ref()).map(|grant| grant.sends);
         if matches!(post_of(effect), Some(Post::Refresh(_))) && sends == Some(2) {
             self.case.coverage.note(Happening::SentAgain);
         }
@@ -502,9 +503,8 @@ impl<R: Rows> World<R> {
             Late::Post(post) => {
                 self.look_at_revocation(Some(post));
                 let answer = self.ground.issuer.answer(post, self.ground.elapsed_ms);
-                self.journal.note(|| {
-                    format!("the delayed request arrives: {}: {}", post.words(), answer.status)
-                });
+                self.journal
+                    .note(|| format!("the delayed request arrives: {}: {}", post.words(), answer.status));
             }
         }
     }
@@ -619,7 +619,9 @@ impl<R: Rows> World<R> {
 
     /// Whether a family lives upstream that nothing here would ever end and nothing speaks of.
     fn forgets_a_token(&self) -> bool {
-        let Some(connection) = &self.connection else { return self.ground.issuer.live_families().count() > 0 };
+        let Some(connection) = &self.connection else {
+            return self.ground.issuer.live_families().count() > 0;
+        };
         let grant = connection.grant.as_ref();
         if connection.doubt || connection.redeeming || grant.is_some_and(|grant| grant.sends > 0) {
             return false;

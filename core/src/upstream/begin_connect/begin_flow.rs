@@ -63,8 +63,7 @@ impl Decide for BeginFlow {
 
         let tenant = &self.place.tenant;
         let flow_key = Key::flow(tenant, &self.hash.0);
-        // The record outlives the flow, so that whoever comes late hears why.
-        let gone_at = self.flow.expires_at.plus(cx.engine.limits().tombstone_ms);
+        let gone_at = self.flow.gone_at(cx.engine.limits());
         let mut writes = vec![
             cx.put(&flow_key, Precondition::Absent, &self.flow, id, Some(gone_at)),
             cx.put(&connection_key, precondition, &connection, id, None),

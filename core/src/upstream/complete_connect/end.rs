@@ -67,7 +67,7 @@ impl Decide for EndFlow {
             End::Expired => FlowStatus::Expired,
             End::Failed { .. } => FlowStatus::Failed,
         };
-        let mut writes = vec![cx.put(&self.key, as_flow, &flow, id, Some(flow.expires_at))];
+        let mut writes = vec![cx.put(&self.key, as_flow, &flow, id, Some(flow.gone_at(cx.engine.limits())))];
         let place_key = self.place.key();
         match cx.open::<Connection>(&place_key, connection.as_ref()) {
             Ok(Some(seen)) => {

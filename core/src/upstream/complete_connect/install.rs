@@ -162,7 +162,7 @@ impl Decide for Install {
             let precondition = stored.unchanged();
             let mut flow = stored.record;
             flow.status = if refused.is_none() { FlowStatus::Completed } else { FlowStatus::Failed };
-            writes.push(cx.put(&self.key, precondition, &flow, id, Some(flow.expires_at)));
+            writes.push(cx.put(&self.key, precondition, &flow, id, Some(flow.gone_at(cx.engine.limits()))));
         }
         let index = schedule(cx, &self.place, &mut connection);
         writes.push(cx.put(&place_key, as_connection, &*connection, id, None));

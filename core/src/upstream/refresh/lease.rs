@@ -1,5 +1,6 @@
 //! The decision about a grant's lease: the one place that says whether a refresh token may be sent.
 
+use super::save::schedule;
 use super::{AttemptId, Observation, Wish};
 use crate::connector::InDoubt;
 use crate::error::{Code, Failure};
@@ -31,8 +32,8 @@ pub(super) struct TakeLease {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) enum Take {
     /// Just now, by us: the answer is lost for good.
-    Condemned(Box<Connection>),
-    Dead(Box<Connection>),
+    Condemned,
+    Dead,
     Gone,
     Later {
         until: UnixMillis,
@@ -121,7 +122,7 @@ impl Decide for TakeLease {
             return Decision::done(Take::Usable(connection));
         }
         if grant.condemned.is_some() || grant.refresh_token.is_none() {
-            return Decision::done(if usable { Take::Usable(connection) } else { Take::Dead(connection) });
+            return Decision::done(if usable { Take::Usable(connection) } else { Take::Dead });
         }
         // Our own lease, its commit unknown until now: nothing was sent under it yet.
         if let Some(lease) = grant.lease.filter(|lease| lease.attempt == id) {
@@ -161,9 +162,10 @@ impl Decide for TakeLease {
         if grant.sends >= sends_max {
             grant.condemned = Some(Condemned::InDoubt);
             grant.lease = None;
+            let index = schedule(cx, &self.place, &mut connection);
             let write = cx.put(&key, precondition, &*connection, id, None);
-            let take = if usable { Take::Usable(connection) } else { Take::Condemned(connection) };
-            return Decision::Commit(vec![write], take);
+            let take = if usable { Take::Usable(connection) } else { Take::Condemned };
+            return Decision::Commit(std::iter::once(write).chain(index).collect(), take);
         }
         let until = *self.until.get_or_insert(now.plus(limits.lease_ms));
         let lease = Lease { attempt: id, until };
