@@ -7,7 +7,7 @@ use std::time::Duration;
 use grantway_testing::Response;
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, get};
+use crate::stand::{Stand, come_back};
 
 /// The token in a request.
 fn bearer(request: &grantway_testing::Request) -> String {
@@ -177,7 +177,7 @@ fn a_call_that_needs_more_scopes_leads_to_a_consent_for_all_of_them() {
     let next = said["error"]["next"].as_str().unwrap();
     let because = next.strip_prefix("run `grantway connect local --because ").unwrap().trim_end_matches('`');
     let connecting = stand.begin("alice", &["local", "--because", because]);
-    assert_eq!(get(&stand.issuer.approve(connecting.url())).status, 303);
+    assert_eq!(come_back(&stand.issuer.approve(connecting.url())).status, 303);
     assert_eq!(connecting.end().json()["scopes"], json!(["read", "write"]));
     assert_eq!(stand.run("alice", &["call", "write"]).out, "alice\n");
 }
@@ -206,7 +206,7 @@ fn several_servers_are_told_apart_by_name_or_url() {
     let (stand, second) = (Stand::new(), Stand::new());
     stand.connect("alice");
     let connecting = stand.begin("alice", &[&second.mcp.url(), "--allow-loopback"]);
-    assert_eq!(get(&second.issuer.approve(connecting.url())).status, 303);
+    assert_eq!(come_back(&second.issuer.approve(connecting.url())).status, 303);
     assert_eq!(connecting.end().json()["server"], "local-2");
     let (code, said) = stand.json("alice", &["tools"]);
     assert_eq!((code, &said["error"]["next"]), (2, &json!("name one of: local, local-2")));

@@ -3,7 +3,7 @@
 use grantway_testing::{CallbackIss, Response};
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, exchange, get};
+use crate::stand::{Stand, come_back, exchange, get};
 
 /// The state in an authorization URL.
 fn state(url: &str) -> String {
@@ -42,7 +42,7 @@ fn a_forged_callback_neither_connects_nor_ends_the_wait() {
     assert_eq!(get(&genuine.replace("/callback", "/other")).status, 404);
     assert!(connecting.is_waiting());
 
-    assert_eq!(get(&genuine).one("location"), Some("/connected"));
+    assert_eq!(come_back(&genuine).one("location"), Some("/connected"));
     assert_eq!(connecting.end().code, 0);
     assert_eq!(stand.json("alice", &["call", "whoami"]).1["result"]["content"][0]["text"], "alice");
 }
@@ -53,7 +53,7 @@ fn a_callback_in_another_issuers_name_ends_without_a_connection() {
     let stand = Stand::new();
     stand.issuer.behave(|issuer| issuer.callback_iss = CallbackIss::Other("https://evil.example".into()));
     let connecting = stand.begin("alice", &[&stand.mcp.url(), "--allow-loopback"]);
-    assert_eq!(get(&stand.issuer.approve(connecting.url())).one("location"), Some("/not-connected"));
+    assert_eq!(come_back(&stand.issuer.approve(connecting.url())).one("location"), Some("/not-connected"));
     let ended = connecting.end();
     let error = &ended.json()["error"];
     assert_eq!((ended.code, &error["slug"]), (1, &json!("peer_misbehaved.callback_issuer_mismatch")));
@@ -65,7 +65,7 @@ fn a_callback_in_another_issuers_name_ends_without_a_connection() {
 fn who_declines_is_told_what_to_do_next() {
     let stand = Stand::new();
     let connecting = stand.begin("alice", &[&stand.mcp.url(), "--allow-loopback"]);
-    assert_eq!(get(&stand.issuer.deny(connecting.url())).one("location"), Some("/not-connected"));
+    assert_eq!(come_back(&stand.issuer.deny(connecting.url())).one("location"), Some("/not-connected"));
     let ended = connecting.end();
     let error = &ended.json()["error"];
     assert_eq!((ended.code, &error["slug"]), (3, &json!("user.access_denied")));

@@ -6,4 +6,5 @@ mod connecting;
 mod ending;
 mod hostile;
 mod keeping;
+mod readme;
 mod stand;

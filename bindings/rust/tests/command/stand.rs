@@ -114,7 +114,7 @@ impl Stand {
     pub(crate) fn connect(&self, user: &str) -> Value {
         let connecting = self.begin(user, &[&self.mcp.url(), "--allow-loopback"]);
         let callback = self.issuer.approve_as(user, connecting.url());
-        assert_eq!(get(&callback).status, 303);
+        assert_eq!(come_back(&callback).status, 303);
         let ended = connecting.end();
         assert_eq!(ended.code, 0, "{ended:?}");
         ended.json()
@@ -228,6 +228,16 @@ impl Ended {
 pub(crate) fn get(url: &str) -> Response {
     let authority = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     exchange("GET", url, authority)
+}
+
+/// What a browser does with a callback URL: it gets it, and then the page that it leads to. The first answer.
+pub(crate) fn come_back(url: &str) -> Response {
+    let response = get(url);
+    if let Some(page) = response.one("location") {
+        let origin = url::Url::parse(url).unwrap().origin().ascii_serialization();
+        assert_eq!(get(&format!("{origin}{page}")).status, 200);
+    }
+    response
 }
 
 /// One request on a connection of its own.
