@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::Code;
+use crate::hex;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Versioned};
 use crate::protocol::scopes::Scopes;
@@ -17,7 +18,7 @@ const SUBJECTS_MAX: usize = 32;
 /// What step-ups are counted for (STEP-08).
 pub(super) fn subject(resource: &str, operation: &str) -> String {
     let digest = Sha256::new().chain_update(resource).chain_update([0]).chain_update(operation).finalize();
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::with_text(digest.get(..8).unwrap_or_default(), str::to_owned)
 }
 
 /// Counts one step-up, if the budget allows it.
