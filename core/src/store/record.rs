@@ -3,7 +3,6 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::{Key, Keyring};
 use crate::error::{Code, Failure};
@@ -112,9 +111,10 @@ pub(super) fn seal<T: Record>(
     record: &T,
     by: OperationId,
 ) -> Vec<u8> {
-    // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
-    let plaintext = Zeroizing::new(serde_json::to_vec(&Writing { by, record }).unwrap_or_default());
-    keyring.seal(entropy, key, T::VERSION, &plaintext)
+    keyring.seal(entropy, key, T::VERSION, |plaintext| {
+        // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
+        let _ = serde_json::to_writer(plaintext, &Writing { by, record });
+    })
 }
 
 /// SHA-256 over (kind, value): how states and tickets are found without being stored. Never keyed.

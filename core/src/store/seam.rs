@@ -33,7 +33,7 @@ pub fn open_record(engine: &Engine, key: &Key, value: &Versioned) -> Result<AnyR
 
 /// Seals any bytes as if they were a record of this version: what a forger with the sealing key could do.
 pub fn seal_bytes(engine: &Engine, moment: &Moment, key: &Key, version: u8, bytes: &[u8]) -> Vec<u8> {
-    engine.keyring().seal(&moment.entropy, key, version, bytes)
+    engine.keyring().seal(&moment.entropy, key, version, |plaintext| plaintext.push(bytes))
 }
 
 /// The record version and the bytes under the seal of a value; `None` if it does not open.

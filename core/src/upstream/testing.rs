@@ -103,7 +103,7 @@ impl Desk {
     pub(crate) fn put<T: Record>(&mut self, key: &Key, record: &T) {
         let plain = json!({ "by": OperationId([9; 16]), "record": record }).to_string();
         let entropy = self.moment().entropy;
-        let sealed = self.engine.keyring().seal(&entropy, key, T::VERSION, plain.as_bytes());
+        let sealed = self.engine.keyring().seal(&entropy, key, T::VERSION, |it| it.push(plain.as_bytes()));
         self.put_raw(key, sealed);
     }
 
