@@ -23,6 +23,7 @@ pub mod connector;
 pub mod engine;
 pub mod error;
 pub mod event;
+mod hex;
 pub mod limits;
 pub mod message;
 #[cfg(feature = "model")]
