@@ -157,8 +157,11 @@ fn engine(pace: Pace) -> Arc<Engine> {
         backoff_max_ms: 10_000,
         ..Limits::default()
     };
-    let config =
-        EngineConfig { base_url: Some("https://gw.example".to_owned()), limits, ..EngineConfig::new("model") };
+    let config = EngineConfig {
+        base_url: Some("https://gw.example".to_owned()),
+        limits,
+        ..EngineConfig::new("model")
+    };
     let key = |seed: u8| std::array::from_fn(|at| (at as u8).wrapping_mul(7).wrapping_add(seed));
     let keyring = Keyring::new(SealingKey::new(1, key(1)), key(2)).expect("two keys");
     Engine::new(config, keyring).expect("limits that fit together")
@@ -248,10 +251,11 @@ impl<R: Rows> Setup<R> {
         self.operations += 1;
         let mut reply = Reply::Start;
         loop {
-            let moment =
-                Moment::new(self.ground.now(), entropy(NOBODY, self.operations, operation.steps()));
+            let moment = Moment::new(self.ground.now(), entropy(NOBODY, self.operations, operation.steps()));
             match operation.step(&moment, reply).expect("a reply that fits") {
-                Step::Perform(_) if effects.is_some_and(|effects| operation.steps() > effects) => return None,
+                Step::Perform(_) if effects.is_some_and(|effects| operation.steps() > effects) => {
+                    return None;
+                }
                 Step::Perform(effect) => reply = self.ground.perform(&effect),
                 Step::Done(outcome) => return Some(outcome.result.expect("a setup that succeeds")),
             }

@@ -134,10 +134,8 @@ pub struct Effort {
 
 pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     let began = Instant::now();
-    let mut builder = Exploration::new(scenario)
-        .checker()
-        .threads(effort.threads)
-        .finish_when(HasDiscoveries::AnyFailures);
+    let mut builder =
+        Exploration::new(scenario).checker().threads(effort.threads).finish_when(HasDiscoveries::AnyFailures);
     if let Some(limit) = effort.limit {
         builder = builder.timeout(limit);
     }

@@ -112,7 +112,9 @@ fn reply_words(reply: &Reply) -> String {
         Reply::Commit(reply) => format!("{reply:?}").to_lowercase(),
         Reply::Http(HttpReply::NotSent(why)) => format!("not sent ({why:?})"),
         Reply::Http(HttpReply::Response(response)) => {
-            format!("{} {}", response.status, String::from_utf8_lossy(response.body.expose())).trim().to_owned()
+            format!("{} {}", response.status, String::from_utf8_lossy(response.body.expose()))
+                .trim()
+                .to_owned()
         }
         Reply::Http(HttpReply::UnknownOutcome) => "no answer".to_owned(),
         Reply::Read(ReadReply::Found(found)) => {

@@ -4,13 +4,13 @@ use grantway_core::event::{Event, What};
 use grantway_core::moment::Moment;
 use grantway_core::operation::{Effect, Machine, Misuse, Operation, Outcome, Reply, Step};
 use grantway_core::secret::Secret;
+use grantway_core::upstream::Observation;
 use grantway_core::upstream::begin_connect::{BeginConnect, Beginning};
 use grantway_core::upstream::complete_connect::{CompleteConnect, Completing};
 use grantway_core::upstream::disconnect::{Disconnect, Disconnecting};
 use grantway_core::upstream::ready::Ready;
 use grantway_core::upstream::report_rejected::{Rejection, ReportRejected, Reporting};
 use grantway_core::upstream::resolve::{Resolution, Resolve, Resolving, Transient};
-use grantway_core::upstream::Observation;
 
 use crate::case::Case;
 
@@ -70,7 +70,8 @@ impl Order {
         let connector = case.connector.clone();
         match self {
             Self::Begin => {
-                let begin = BeginConnect { cookies: case.cookies.clone(), ..BeginConnect::new(caller, connector) };
+                let begin =
+                    BeginConnect { cookies: case.cookies.clone(), ..BeginConnect::new(caller, connector) };
                 Running::Begin(Box::new(engine.begin_connect(begin)))
             }
             Self::Complete(flow) => Running::Complete(Box::new(engine.complete_connect(CompleteConnect {
@@ -79,9 +80,11 @@ impl Order {
                 cookies: case.cookies.clone(),
                 process_secret: None,
             }))),
-            Self::Disconnect => {
-                Running::Disconnect(Box::new(engine.disconnect(Disconnect { caller, connector, owner: None })))
-            }
+            Self::Disconnect => Running::Disconnect(Box::new(engine.disconnect(Disconnect {
+                caller,
+                connector,
+                owner: None,
+            }))),
             Self::Report(generation) => Running::Report(Box::new(engine.report_rejected(ReportRejected {
                 caller,
                 connector,
@@ -162,7 +165,10 @@ fn step<M: Machine>(
         Step::Perform(effect) => Stepped::Perform(effect),
         Step::Done(Outcome { result, events }) => {
             let result = result.map_or_else(|failure| Ended::Failed(failure.slug()), read);
-            Stepped::Done(Ending { result, events: events.into_iter().map(|Event { what, .. }| what).collect() })
+            Stepped::Done(Ending {
+                result,
+                events: events.into_iter().map(|Event { what, .. }| what).collect(),
+            })
         }
     })
 }

@@ -28,11 +28,8 @@ fn print_bounds(scenario: &Scenario) {
         let orders: Vec<_> = script.iter().map(|order| order.name()).collect();
         println!("  worker {worker}: {}", orders.join(", "));
     }
-    let variants: Vec<_> = scenario
-        .variants
-        .iter()
-        .map(|(kind, in_doubt)| format!("{kind:?}/{in_doubt:?}"))
-        .collect();
+    let variants: Vec<_> =
+        scenario.variants.iter().map(|(kind, in_doubt)| format!("{kind:?}/{in_doubt:?}")).collect();
     println!("  issuers: {}", variants.join(", "));
     println!("  at most: {}", budget(&scenario.budget, scenario.pace));
 }

@@ -80,14 +80,22 @@ impl Property {
             Self::CodeRedeemedAtMostOnce => "at most one POST of a code is begun",
             Self::DisconnectWins => "once a disconnect has ended, no grant comes back",
             Self::EffectsAreBounded => "no operation asks for more than a fixed number of effects",
-            Self::ExpiredStaysExpired => "a flow refused as expired is never redeemed, wherever the clock goes",
-            Self::GenerationStrictlyRises => "it rises with every token write, and no older answer replaces a newer one",
+            Self::ExpiredStaysExpired => {
+                "a flow refused as expired is never redeemed, wherever the clock goes"
+            }
+            Self::GenerationStrictlyRises => {
+                "it rises with every token write, and no older answer replaces a newer one"
+            }
             Self::MisuseChangesNothing => "a repeated or late reply is refused and changes nothing",
             Self::NobodyIsLoggedOutWithoutFaults => {
                 "a live grant is condemned only after a crash, a standstill or a lost answer"
             }
-            Self::NoSilentLoss => "a stored refresh token that the issuer has seen shows it: sends > 0, or condemned",
-            Self::NoStoredTokenIsRevoked => "nothing is revoked that would end the family of the stored grant",
+            Self::NoSilentLoss => {
+                "a stored refresh token that the issuer has seen shows it: sends > 0, or condemned"
+            }
+            Self::NoStoredTokenIsRevoked => {
+                "nothing is revoked that would end the family of the stored grant"
+            }
             Self::NoTokenBeforeItIsDurable => "a token handed out is the one stored at that moment",
             Self::NoTokenIsForgotten => {
                 "every family alive upstream is stored, in the outbox, or covered by doubt, redeeming or sends > 0"

@@ -107,7 +107,9 @@ impl Budget {
     }
 }
 
-use Happening::{Adopted, Connected, Disconnected, InDoubt as Doubted, Parked, Refreshed, Revoked, SentAgain};
+use Happening::{
+    Adopted, Connected, Disconnected, InDoubt as Doubted, Parked, Refreshed, Revoked, SentAgain,
+};
 use Order::{Begin, Complete, Disconnect, Report, Resolve};
 
 const ALL_KINDS: &[(Kind, InDoubt)] = &[
@@ -132,8 +134,7 @@ const CONNECTED: &[Prelude] = &[Prelude::Begin, Prelude::Complete];
 /// A connection whose access token has ended.
 const ENDED: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000)];
 /// The same, and a second flow that waits for its callback.
-const RECONNECTING: &[Prelude] =
-    &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
+const RECONNECTING: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
 /// A flow whose worker died with the tokens in its hands, and a second one.
 const ABANDONED: &[Prelude] = &[Prelude::Begin, Prelude::CompleteUntilRedeemed, Prelude::Begin];
 
@@ -281,6 +282,27 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "RR-ahead",
+        about: "two resolutions, one by a clock that is far ahead",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        ahead_ms: &[600_000, 0],
+        budget: Budget { faults: 2, crash: 1, lost: 1, pause: 1, ticks: 1, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RR-back",
+        about: "two resolutions, and clocks that are set back",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        budget: Budget { faults: 3, clock_back: 1, crash: 1, lost: 1, pause: 1, ticks: 2, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
         name: "RD",
         about: "a resolution against a disconnect",
         prelude: ENDED,
@@ -313,9 +335,18 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "a resolution against a reconnect and then a disconnect",
         prelude: RECONNECTING,
         scripts: &[&[Resolve], &[Complete(1), Disconnect]],
-        budget: ANY_ONE,
+        budget: Budget { ticks: 1, ..Budget::NONE },
         reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RCD-one",
+        about: "a resolution against a reconnect and then a disconnect, one fault",
+        prelude: RECONNECTING,
+        scripts: &[&[Resolve], &[Complete(1), Disconnect]],
+        budget: ANY_ONE,
+        reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         ..PLAIN
     },
     Scenario {

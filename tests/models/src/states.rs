@@ -10,10 +10,7 @@ fn path() -> PathBuf {
 }
 
 fn pinned() -> BTreeMap<String, usize> {
-    std::fs::read_to_string(path())
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default()
+    std::fs::read_to_string(path()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// The pinned number, if fewer states were seen. A scenario that is not pinned counts as shrunk.

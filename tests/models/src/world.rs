@@ -141,6 +141,11 @@ impl<R: Rows> World<R> {
             journal: Journal::default(),
         };
         world.connection = world.stored_connection();
+        // Clocks that differ by more than the allowance are a fault.
+        let allowance = world.case.engine.config().limits.clock_skew_ms;
+        let apart = world.case.ahead_ms.iter().any(|ahead| *ahead > allowance);
+        world.ghost.answer_lost = apart;
+        world.ghost.lease_lost = apart;
         world
     }
 
@@ -266,6 +271,7 @@ impl<R: Rows> World<R> {
             Action::ClockBack => {
                 self.left.spend(|left| &mut left.clock_back);
                 self.ground.set_back_ms += 2 * self.case.pace.tick_ms();
+                self.excuse_slow_commits();
                 self.journal.note(|| "all wall clocks are set back".to_owned());
             }
             Action::Land { late } => self.land(late),
@@ -317,10 +323,10 @@ impl<R: Rows> World<R> {
     /// A new operation, with its first effect: before that it has done nothing that anybody could notice.
     fn start(&mut self, worker: usize) {
         let order = self.order(worker);
-        let observed = self.workers[worker].observed.take().map(|(seen, at)| Observation {
-            for_ms: seen.for_ms + (self.ground.elapsed_ms - at),
-            ..seen
-        });
+        let observed = self.workers[worker]
+            .observed
+            .take()
+            .map(|(seen, at)| Observation { for_ms: seen.for_ms + (self.ground.elapsed_ms - at), ..seen });
         self.journal.begin(worker, order);
         let mut running = order.start(&self.case, observed);
         let moment = self.moment(worker, &running);
@@ -399,7 +405,8 @@ impl<R: Rows> World<R> {
     }
 
     fn note_post(&self, effect: &Effect) {
-        let sends = self.connection.as_ref().and_then(|stored| stored.grant.as_ref()).map(|grant| grant.sends);
+        let sends =
+            self.connection.as_ref().and_then(|stored| stored.grant.as_ref()).map(|grant| grant.sends);
         if matches!(post_of(effect), Some(Post::Refresh(_))) && sends == Some(2) {
             self.case.coverage.note(Happening::SentAgain);
         }
@@ -453,6 +460,15 @@ impl<R: Rows> World<R> {
         self.ghost.answer_lost |= busy.posted;
         self.ghost.lease_lost = true;
         self.workers[worker].busy = Some(Kept::new(busy));
+        self.excuse_slow_commits();
+    }
+
+    /// LIMIT: a worker that stood still over its commit of a lease, and whose clock was set back meanwhile, cannot know how old the
+    /// lease is.
+    fn excuse_slow_commits(&mut self) {
+        let stands = |busy: &Busy| busy.paused && matches!(busy.effect, Effect::Commit { .. });
+        let any = self.workers.iter().filter_map(|worker| worker.busy.as_ref()).any(|busy| stands(&busy.value));
+        self.ghost.answer_lost |= any && self.ground.set_back_ms > 0;
     }
 
     fn crash(&mut self, worker: usize, fate: Fate) {
@@ -502,9 +518,8 @@ impl<R: Rows> World<R> {
             Late::Post(post) => {
                 self.look_at_revocation(Some(post));
                 let answer = self.ground.issuer.answer(post, self.ground.elapsed_ms);
-                self.journal.note(|| {
-                    format!("the delayed request arrives: {}: {}", post.words(), answer.status)
-                });
+                self.journal
+                    .note(|| format!("the delayed request arrives: {}: {}", post.words(), answer.status));
             }
         }
     }
@@ -619,7 +634,9 @@ impl<R: Rows> World<R> {
 
     /// Whether a family lives upstream that nothing here would ever end and nothing speaks of.
     fn forgets_a_token(&self) -> bool {
-        let Some(connection) = &self.connection else { return self.ground.issuer.live_families().count() > 0 };
+        let Some(connection) = &self.connection else {
+            return self.ground.issuer.live_families().count() > 0;
+        };
         let grant = connection.grant.as_ref();
         if connection.doubt || connection.redeeming || grant.is_some_and(|grant| grant.sends > 0) {
             return false;
