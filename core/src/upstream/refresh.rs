@@ -215,13 +215,15 @@ impl Refresh {
     fn post(cx: &mut Context<'_>, wish: Wish, watch: Watch, leased: Leased) -> Progress<Self, Refreshed> {
         let limits = cx.engine.limits();
         let needed = limits.http_timeout_ms.saturating_add(save_time(limits));
+        // A clock that was set back meanwhile must not make the lease longer than it is.
+        let left = cx.now().until(leased.lease.until).min(limits.lease_ms);
         // P17: without this check a slow lease commit ends in two POSTs at once.
-        let Some(slack) = cx.now().until(leased.lease.until).checked_sub(needed) else {
+        if left < needed {
             let settlement = Settlement::unsent(None);
             let failure = Failure::new(Code::StoreUnavailable).because("taking the lease took too long");
             return Self::settle(cx, wish, watch, &leased, settlement, failure);
-        };
-        match request(cx, &wish, &leased, slack) {
+        }
+        match request(cx, &wish, &leased, left.saturating_sub(needed)) {
             Ok(effect) => {
                 let state = State::AwaitTokens(Box::new(leased));
                 Progress::Perform(Self { wish, watch, state }, effect)

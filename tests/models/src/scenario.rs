@@ -282,6 +282,27 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "RR-ahead",
+        about: "two resolutions, one by a clock that is far ahead",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        ahead_ms: &[600_000, 0],
+        budget: Budget { faults: 2, crash: 1, lost: 1, pause: 1, ticks: 1, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RR-back",
+        about: "two resolutions, and clocks that are set back",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        budget: Budget { faults: 3, clock_back: 1, crash: 1, lost: 1, pause: 1, ticks: 2, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
         name: "RD",
         about: "a resolution against a disconnect",
         prelude: ENDED,
@@ -314,9 +335,18 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "a resolution against a reconnect and then a disconnect",
         prelude: RECONNECTING,
         scripts: &[&[Resolve], &[Complete(1), Disconnect]],
-        budget: ANY_ONE,
+        budget: Budget { ticks: 1, ..Budget::NONE },
         reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RCD-one",
+        about: "a resolution against a reconnect and then a disconnect, one fault",
+        prelude: RECONNECTING,
+        scripts: &[&[Resolve], &[Complete(1), Disconnect]],
+        budget: ANY_ONE,
+        reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         ..PLAIN
     },
     Scenario {

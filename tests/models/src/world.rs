@@ -141,6 +141,11 @@ impl<R: Rows> World<R> {
             journal: Journal::default(),
         };
         world.connection = world.stored_connection();
+        // Clocks that differ by more than the allowance are a fault.
+        let allowance = world.case.engine.config().limits.clock_skew_ms;
+        let apart = world.case.ahead_ms.iter().any(|ahead| *ahead > allowance);
+        world.ghost.answer_lost = apart;
+        world.ghost.lease_lost = apart;
         world
     }
 
@@ -266,6 +271,7 @@ impl<R: Rows> World<R> {
             Action::ClockBack => {
                 self.left.spend(|left| &mut left.clock_back);
                 self.ground.set_back_ms += 2 * self.case.pace.tick_ms();
+                self.excuse_slow_commits();
                 self.journal.note(|| "all wall clocks are set back".to_owned());
             }
             Action::Land { late } => self.land(late),
@@ -454,6 +460,15 @@ impl<R: Rows> World<R> {
         self.ghost.answer_lost |= busy.posted;
         self.ghost.lease_lost = true;
         self.workers[worker].busy = Some(Kept::new(busy));
+        self.excuse_slow_commits();
+    }
+
+    /// LIMIT: a worker that stood still over its commit of a lease, and whose clock was set back meanwhile, cannot know how old the
+    /// lease is.
+    fn excuse_slow_commits(&mut self) {
+        let stands = |busy: &Busy| busy.paused && matches!(busy.effect, Effect::Commit { .. });
+        let any = self.workers.iter().filter_map(|worker| worker.busy.as_ref()).any(|busy| stands(&busy.value));
+        self.ghost.answer_lost |= any && self.ground.set_back_ms > 0;
     }
 
     fn crash(&mut self, worker: usize, fate: Fate) {
