@@ -65,6 +65,9 @@ pub fn read(status: u16, body: &[u8]) -> RevocationAnswer {
             {
                 RevocationAnswer::Gone
             }
+            Some(error) if status == 400 && error.error == "unsupported_token_type" => {
+                RevocationAnswer::NotOffered
+            }
             error => RevocationAnswer::Refused(error.map(|error| error.words())),
         },
     }
