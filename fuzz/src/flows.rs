@@ -115,8 +115,11 @@ pub fn authorization_request(data: &[u8]) {
     ] {
         assert_eq!(sends(name).as_deref(), Some(value), "{opened}");
     }
-    assert_eq!(sends("resource").as_deref(), request.resource);
-    assert_eq!(sends("scope"), Some(scopes.to_string()).filter(|scope| !scope.is_empty()));
+    // Configuration may add what we leave out, and change nothing that we send.
+    let added = |name: &str| extra.iter().find(|(extra, _)| extra == name).map(|(_, value)| value.clone());
+    assert_eq!(sends("resource"), request.resource.map(str::to_owned).or_else(|| added("resource")));
+    let asked = Some(scopes.to_string()).filter(|scope| !scope.is_empty());
+    assert_eq!(sends("scope"), asked.or_else(|| added("scope")));
     assert!(sends("request").is_none() && sends("request_uri").is_none(), "{opened}");
     let prompt = sends("prompt");
     assert!(!prompt_consent || prompt.is_some_and(|prompt| prompt.split(' ').any(|word| word == "consent")));

@@ -120,7 +120,7 @@ impl Host {
             }
             Effect::Scan { prefix, after, limit } => Reply::Scan(match fault {
                 1..=9 => ScanReply::Unavailable,
-                10..=29 => strange_page(&prefix, after.as_ref(), choices),
+                10..=29 => strange_page(&prefix, after.as_ref(), limit, choices),
                 _ => {
                     let (entries, more) = self.store.scan(&prefix, after.as_ref(), limit);
                     ScanReply::Page { entries, more: more || fault > 40 }
@@ -229,7 +229,7 @@ fn garbage(choices: &mut Choices<'_>) -> Versioned {
 }
 
 /// Keys under the prefix that no engine has written.
-fn strange_page(prefix: &Key, after: Option<&Key>, choices: &mut Choices<'_>) -> ScanReply {
+fn strange_page(prefix: &Key, after: Option<&Key>, limit: u32, choices: &mut Choices<'_>) -> ScanReply {
     let from = after.unwrap_or(prefix).as_bytes();
     let mut tail = choices.bytes(60).to_vec();
     let mut entries = Vec::new();
@@ -239,5 +239,6 @@ fn strange_page(prefix: &Key, after: Option<&Key>, choices: &mut Choices<'_>) ->
             entries.push((key, garbage(choices)));
         }
     }
+    entries.truncate(limit as usize);
     ScanReply::Page { entries, more: choices.rarely(2) }
 }
