@@ -138,4 +138,45 @@ mod tests {
             replay(*check, &corpus).unwrap();
         }
     }
+
+    // atk:IMP-15
+    #[test]
+    fn long_and_deep_input_takes_little_stack_and_time() {
+        const PIECES: [&str; 16] = [
+            "[",
+            "{\"a\":",
+            "\"",
+            "\\",
+            "(",
+            ",",
+            " ",
+            "%25",
+            "&a=",
+            "/..",
+            "a.",
+            "Bearer a=\"b\",",
+            "[]:",
+            "\n",
+            "{\"a\":1,\"a\":1,",
+            "\u{e9}",
+        ];
+        for (name, check) in TARGETS {
+            for piece in PIECES {
+                // The first bytes of some inputs choose what the rest is.
+                let input = ["\0\u{1}", &piece.repeat(LONG / piece.len())].concat();
+                for begin in [0, 2] {
+                    let (check, input) = (*check, input.as_bytes()[begin..].to_vec());
+                    let began = std::time::Instant::now();
+                    let run = std::thread::Builder::new().stack_size(STACK).spawn(move || check(&input));
+                    run.unwrap().join().unwrap_or_else(|_| panic!("{name}: {piece:?}"));
+                    assert!(began.elapsed().as_secs() < 5, "{name}: {piece:?} took {:?}", began.elapsed());
+                }
+            }
+        }
+    }
+
+    /// The longest body that is read.
+    const LONG: usize = 64 * 1024;
+    /// A quarter of what a thread has by default; unoptimized code needs some.
+    const STACK: usize = 512 * 1024;
 }
