@@ -48,7 +48,8 @@ def tests() -> dict[str, list[str]]:
                 # Inside a function the comment belongs to it, before one to the next.
                 if line.startswith(("    //", "        //", "            ")) and current and not is_item(line, name):
                     add(found[attack], current)
-                waiting.append(attack)
+                if not line.startswith("        "):
+                    waiting.append(attack)
     return found
 
 
