@@ -20,7 +20,7 @@ pub fn address(data: &[u8]) {
         // A wider policy never forbids what a narrower one permits.
         assert!(!public || AddressPolicy::Loopback.permits(address));
         if let Some(network) = &network {
-            let allowed = AddressPolicy::Allow(vec![network.clone()]).permits(address);
+            let allowed = AddressPolicy::Allow(vec![*network]).permits(address);
             assert!(!public || allowed);
             assert!(!allowed || !address.is_unspecified() && !address.is_multicast());
         }

@@ -119,8 +119,7 @@ pub fn client_auth(data: &[u8]) {
             let (sent_id, sent_secret) = pair.split_once(':').expect("a colon between them");
             let read = |part: &str| {
                 let part = format!("x={part}");
-                let value = form::pairs(&part).next().expect("one pair").expect("it is UTF-8").1.into_owned();
-                value
+                form::pairs(&part).next().expect("one pair").expect("it is UTF-8").1.into_owned()
             };
             assert_eq!((read(sent_id).as_str(), read(sent_secret).as_str()), (id, secret.expose()));
         }
