@@ -24,8 +24,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "target" / "fuzz"
-# Instrumented code goes beside the project's other builds, and needs flags that stable Rust keeps for itself.
-ENV = {**os.environ, "RUSTC_BOOTSTRAP": "1", "CARGO_TARGET_DIR": str(BUILT)}
+# Instrumented code goes beside the project's other builds, and needs flags that stable Rust keeps for itself. A little optimization builds in
+# half the time and runs hardly slower.
+ENV = {**os.environ, "RUSTC_BOOTSTRAP": "1", "CARGO_TARGET_DIR": str(BUILT), "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1"}
 
 
 def targets() -> list[str]:
