@@ -96,7 +96,14 @@ impl Run {
     /// One operation to its end.
     fn run(&mut self, choices: &mut Choices<'_>, request: &Value, misuse: bool) {
         let text = request.to_string();
-        let Ok(mut operation) = message::begin(&ENGINE, text.as_bytes()) else { return };
+        let mut operation = match message::begin(&ENGINE, text.as_bytes()) {
+            Ok(operation) => operation,
+            Err(error) => {
+                // A value may be refused; a request that operations do not know any more would go unnoticed.
+                assert!(!["missing", "unknown member"].contains(&error.problem()), "{error}: {text}");
+                return;
+            }
+        };
         let tenant = self.scene.tenant_of(&ENGINE, request);
         let mut reply = Reply::Start;
         for step in 0..STEPS_MAX {
