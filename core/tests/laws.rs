@@ -135,13 +135,14 @@ impl Play {
             }
             Asked::Disconnect => play.run(engine.disconnect(Disconnect { caller, connector, owner: None })),
             Asked::RefreshDue => {
-                play.run(engine.refresh_due(RefreshDue { tenant: caller.tenant, limit: 20 }))
+                play.run(engine.refresh_due(RefreshDue { tenant: caller.tenant, limit: 20, after: None }))
             }
             Asked::Reject(status) => {
                 let challenge = Secret::new("Bearer error=\"insufficient_scope\", scope=\"more\"");
                 play.run(engine.report_rejected(ReportRejected {
                     caller,
                     connector,
+                    connection: None,
                     generation: 1,
                     operation: "tools/call".to_owned(),
                     status,
@@ -150,7 +151,7 @@ impl Play {
                 }));
             }
             Asked::Resolve => play.run(engine.resolve(Resolve::new(caller, connector))),
-            Asked::Sweep => play.run(engine.sweep(Sweep { tenant: caller.tenant, limit: 20 })),
+            Asked::Sweep => play.run(engine.sweep(Sweep { tenant: caller.tenant, limit: 20, after: None })),
         }
         play
     }

@@ -13,6 +13,7 @@ pub(super) struct Scene {
     ticket: Option<String>,
     cursor: Option<Value>,
     held_since: Option<Value>,
+    connection: Option<String>,
     asked: u32,
 }
 
@@ -70,10 +71,14 @@ impl Scene {
             3 => self.complete(choices),
             4 | 5 => self.rejected(choices),
             6 => request("disconnect", self.place(choices)),
-            7 => {
-                request("refresh_due", json!({ "tenant": choices.one_of(&TENANTS), "limit": choices.byte() }))
-            }
-            8 => request("sweep", json!({ "tenant": choices.one_of(&TENANTS), "limit": choices.byte() })),
+            7 => request(
+                "refresh_due",
+                json!({ "tenant": choices.one_of(&TENANTS), "limit": choices.byte(), "after": self.cursor }),
+            ),
+            8 => request(
+                "sweep",
+                json!({ "tenant": choices.one_of(&TENANTS), "limit": choices.byte(), "after": self.cursor }),
+            ),
             9 | 10 => {
                 host.jump(choices);
                 return None;
@@ -193,7 +198,7 @@ impl Scene {
     fn resolve(&self, choices: &mut Choices<'_>) -> Value {
         let observed = choices.rarely(4).then(|| {
             let version = u64::from(choices.byte()).to_string();
-            json!({ "version": version, "for_ms": choices.one_of(&[0, 60_000, 180_000, u64::MAX]) })
+            json!({ "connection": self.connection(), "version": version, "for_ms": choices.one_of(&[0, 60_000, 180_000, u64::MAX]) })
         });
         request(
             "resolve",
@@ -220,13 +225,19 @@ impl Scene {
             json!({
                 "caller": caller(choices),
                 "connector": choices.one_of(&CONNECTORS),
-                "generation": choices.one_of(&[1, 0, 2, 3, u64::MAX]),
+                "connection": choices.rarely(2).then(|| self.connection()),
+            "generation": choices.one_of(&[1, 0, 2, 3, u64::MAX]),
                 "operation": "tools/call",
                 "status": choices.one_of(&[401, 403, 401, 500, 0]),
                 "headers": [["WWW-Authenticate", field]],
                 "wait_ms": choices.one_of(&[10_000, 0]),
             }),
         )
+    }
+
+    /// The connection that was last heard of, or another.
+    fn connection(&self) -> String {
+        self.connection.clone().unwrap_or_else(|| "0f".repeat(16))
     }
 
     fn ticket(&self, choices: &mut Choices<'_>) -> Option<String> {
@@ -373,6 +384,10 @@ impl Scene {
         }
         if let Some(ticket) = ok.pointer("/challenge/ticket").and_then(Value::as_str) {
             self.ticket = Some(ticket.to_owned());
+        }
+        for kind in ["ready", "retry"] {
+            let connection = ok.pointer(&format!("/{kind}/attribution/connection")).and_then(Value::as_str);
+            self.connection = connection.map(str::to_owned).or(self.connection.take());
         }
         self.cursor = ok.get("next").filter(|next| next.is_string()).cloned();
         if let Some(since) = ok.get("held_since").filter(|since| since.is_u64()) {
