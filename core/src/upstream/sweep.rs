@@ -179,7 +179,8 @@ impl Sweeping {
         let mut run =
             Run { tenant, one_shots: Vec::new(), claimed: Vec::new(), connections: Vec::new(), done };
         for (entry, _) in entries.into_iter().take(ripe) {
-            let Some(target) = entry.expiry_target() else { continue };
+            // One that names nothing stands for itself, and goes.
+            let target = entry.expiry_target().unwrap_or_else(|| entry.clone());
             match target.connection_target() {
                 Some((owner, connector)) => {
                     run.connections.push((entry, Place { tenant: run.tenant.clone(), owner, connector }));
@@ -321,7 +322,7 @@ impl Sweeping {
 /// Whether every moment of the entry's minute has passed, by any clock that differs no more than clocks may.
 fn is_ripe(cx: &Context<'_>, entry: &Key) -> bool {
     let end = entry.minute().map(|minute| UnixMillis(minute.saturating_add(1).saturating_mul(60_000)));
-    end.is_some_and(|end| end.plus(cx.engine.limits().clock_skew_ms) <= cx.now())
+    end.is_none_or(|end| end.plus(cx.engine.limits().clock_skew_ms) <= cx.now())
 }
 
 /// What has become of a one-shot record.
@@ -337,7 +338,7 @@ enum Ended {
 
 impl Ended {
     fn of(cx: &Context<'_>, entry: &Key, target: &Key, raw: Option<&Versioned>) -> Self {
-        let Some(raw) = raw else { return Self::Gone };
+        let Some(raw) = raw.filter(|_| !target.is(Kind::Expiry)) else { return Self::Gone };
         let now = Self::Now(delete(target.clone(), Precondition::Version(raw.version)));
         if target.is(Kind::Flow) {
             // One that does not open has ended too: nobody can complete it.

@@ -286,6 +286,17 @@ fn a_call_is_bounded_and_says_whether_more_is_there() {
 }
 
 #[test]
+fn an_entry_that_names_nothing_goes_and_stands_in_nobodys_way() {
+    let mut desk = Desk::new();
+    desk.put_raw(&Key::all_expiry(&tenant()), Vec::new());
+    desk.put_raw(&Key::expiry_at(&tenant(), NOW), Vec::new());
+    put_flow(&mut desk, 1, FlowStatus::Expired);
+    desk.pass(2 * HOUR);
+    assert_eq!(sweep(&mut desk), Swept { removed: 1, ..Swept::default() });
+    assert!(desk.rows().is_empty());
+}
+
+#[test]
 fn an_unknown_commit_or_a_conflict_is_made_good_by_the_next_call() {
     for fault in [Fault::UnknownLost, Fault::UnknownWritten, Fault::Conflict] {
         let mut desk = Desk::new();
