@@ -60,6 +60,9 @@ CHECKS = (
     Check("attacks", "attacks of the gallery have tests or reasons", (
         "python3 tools/attacks.py --check",
     )),
+    Check("attack-mutants", "each P0 attack's test fails when its check is deleted", (
+        "python3 tests/attacks/mutants.py",
+    ), gate=False),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
     )),
