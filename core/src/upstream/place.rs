@@ -6,7 +6,9 @@ use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
-use crate::store::records::{Condemned, Connection, ConnectorRecord, Flow, Grant, Parked};
+use crate::store::records::{
+    Client, Condemned, Connection, ConnectorRecord, Flow, Grant, Parked, RegistrationSource,
+};
 use crate::store::{Key, put_index};
 
 /// Owner × connector in a tenant.
@@ -111,6 +113,19 @@ impl Connection {
                 self.outbox.push(parked);
             }
         }
+    }
+}
+
+impl Client {
+    /// With the secret that its static registration has now, if it is given and is of this client: it may have been changed since the
+    /// consent.
+    pub(crate) fn with_current(mut self, current: Option<&(String, Secret)>) -> Self {
+        if let Some((_, secret)) =
+            current.filter(|(id, _)| self.source == RegistrationSource::Static && self.id == *id)
+        {
+            self.secret = Some(secret.clone());
+        }
+        self
     }
 }
 

@@ -9,7 +9,7 @@ use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
 use crate::store::records::{Ticket, TicketOf, TicketReason};
-use crate::store::{Key, as_seen, lookup_hash, put_index};
+use crate::store::{Key, lookup_hash, put_index};
 
 /// What a challenge is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,10 +149,10 @@ impl Decide for IssueTicket {
         let need = &self.need;
         let twin_key =
             Key::ticket_of(&need.tenant, &need.principal, &need.connector, &need.purpose(self.reason));
-        let twin = match cx.open::<TicketOf>(&twin_key, found.first().and_then(Option::as_ref)) {
-            Ok(twin) => twin,
-            Err(failure) => return Decision::fail(failure),
-        };
+        let found = found.first().and_then(Option::as_ref);
+        // One that cannot be read is replaced: it only spares a ticket.
+        let twin = cx.open::<TicketOf>(&twin_key, found).ok().flatten();
+        let as_twin = found.map_or(Precondition::Absent, |raw| Precondition::Version(raw.version));
         let (now, limits) = (cx.now(), cx.engine.limits());
         if let Some(twin) = &twin {
             // Used again until half its life; one from the future was written by a clock that has jumped.
@@ -175,7 +175,7 @@ impl Decide for IssueTicket {
             scopes: Some(need.scopes.clone()).filter(|scopes| !scopes.is_empty()),
         };
         let writes = vec![
-            cx.put(&twin_key, as_seen(twin.as_ref()), &record, id, Some(expires_at)),
+            cx.put(&twin_key, as_twin, &record, id, Some(expires_at)),
             cx.put(&key, Precondition::Absent, &ticket, id, Some(expires_at)),
             put_index(Key::expiry(&need.tenant, expires_at, &key), None),
             put_index(Key::expiry(&need.tenant, expires_at, &twin_key), None),
