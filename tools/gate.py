@@ -63,6 +63,17 @@ CHECKS = (
     Check("attack-mutants", "each P0 attack's test fails when its check is deleted", (
         "python3 tests/attacks/mutants.py",
     ), gate=False),
+    Check("fuzz-smoke", "every fuzz target for some seconds", (
+        "python3 tools/setup.py fuzz",
+        "python3 tools/fuzz.py --seconds 5",
+    )),
+    Check("fuzz", "every fuzz target for a minute", (
+        "python3 tools/setup.py fuzz",
+        "python3 tools/fuzz.py --seconds 60",
+    ), gate=False),
+    Check("bench", "operations A to E as ratios to the floor", (
+        "cargo bench -q -p grantway-benches",
+    ), gate=False),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
     )),

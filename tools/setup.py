@@ -3,7 +3,7 @@
 
     tools/setup.py rust      the toolchain's components
     tools/setup.py ledger    duvet, with what it builds from
-    tools/setup.py fuzz      cargo-fuzz
+    tools/setup.py fuzz      cargo-fuzz, with what libFuzzer builds from
     tools/setup.py all       everything
 """
 
@@ -57,6 +57,9 @@ def ledger() -> None:
 
 def fuzz() -> None:
     rust()
+    if not shutil.which("c++"):
+        # libFuzzer is C++.
+        debian("g++")
     cargo_tool("cargo-fuzz", "0.13.2", check="cargo-fuzz")
 
 

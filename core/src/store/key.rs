@@ -237,7 +237,9 @@ impl Key {
     pub(crate) fn expiry_target(&self) -> Option<Self> {
         let (kind, parts) = self.parts()?;
         let (_minute, target) = parts.split_first()?;
-        if kind != Kind::Expiry as u8 {
+        let (last, whole) = target.split_last()?;
+        // A target is cut in one way, so that no two entries of a minute name the same.
+        if kind != Kind::Expiry as u8 || last.is_empty() || whole.iter().any(|part| part.len() < 255) {
             return None;
         }
         let mut key = vec![u8::try_from(self.tenant()?.len()).ok()?];
@@ -395,6 +397,17 @@ mod tests {
         assert_eq!(expiry.expiry_target(), Some(connection));
         assert!(expiry.as_bytes().len() <= KEY_MAX_BYTES);
         assert_eq!(Key::by_connector(&t, &to, &owner).by_connector_owner(), Some(owner));
+    }
+
+    #[test]
+    fn an_entry_that_cuts_its_target_in_another_way_names_nothing() {
+        let target = Key::connector(&tenant("t"), &connector("x"));
+        let entry = Key::expiry(&tenant("t"), UnixMillis(60_000), &target);
+        assert_eq!(entry.expiry_target(), Some(target));
+        let at = Key::expiry_at(&tenant("t"), UnixMillis(60_000));
+        let cut = at.clone().part(&[Kind::Connector as u8]).part(&[1, b'x']);
+        assert_eq!((at.expiry_target(), cut.expiry_target()), (None, None));
+        assert_eq!(entry.part(&[]).expiry_target(), None);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::records::{
 use super::{Key, Kind};
 use crate::engine::Engine;
 use crate::error::{Code, Failure};
-use crate::moment::Moment;
+use crate::moment::{Moment, UnixMillis};
 use crate::operation::Versioned;
+use crate::principal::{ConnectorId, TenantId};
 
 /// A record of whatever kind, with its place.
 #[derive(PartialEq, Eq)]
@@ -39,6 +40,26 @@ pub fn seal_bytes(engine: &Engine, moment: &Moment, key: &Key, version: u8, byte
 /// The record version and the bytes under the seal of a value; `None` if it does not open.
 pub fn opened_bytes(engine: &Engine, key: &Key, value: &[u8]) -> Option<(u8, Vec<u8>)> {
     engine.keyring().open(key, value).map(|(version, bytes)| (version, bytes.to_vec()))
+}
+
+/// The keys written anew from everything that this key names: none for a key of a plain record, else the key itself, once for each
+/// reading.
+pub fn rewritten(key: &Key) -> Vec<Key> {
+    let tenant = key.tenant().and_then(|id| TenantId::new(str::from_utf8(id).ok()?).ok());
+    let (Some(tenant), Some((_, parts))) = (tenant, key.parts()) else { return Vec::new() };
+    let minute = key.minute().and_then(|minute| minute.checked_mul(60_000)).map(UnixMillis);
+    let about = parts.first().and_then(|id| ConnectorId::new(str::from_utf8(id).ok()?).ok());
+    [
+        key.connector_name().map(|name| Key::connector(&tenant, &name)),
+        key.connection_target().map(|(owner, to)| Key::connection(&tenant, &owner, &to)),
+        key.flow_hash().map(|hash| Key::flow(&tenant, &hash)),
+        minute.zip(key.due_target()).map(|(at, (owner, to))| Key::due(&tenant, at, &owner, &to)),
+        about.zip(key.by_connector_owner()).map(|(to, owner)| Key::by_connector(&tenant, &to, &owner)),
+        minute.zip(key.expiry_target()).map(|(at, target)| Key::expiry(&tenant, at, &target)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 impl AnyRecord {

@@ -131,12 +131,15 @@ impl Disconnecting {
                 doubt: false,
             }),
             Progress::Done(Ok(Some(emptied))) => {
-                let Emptied { was_connected, outbox, doubt, static_secret } = emptied;
+                let Emptied { found, outbox, doubt, static_secret } = emptied;
+                let was_connected = found != Before::Empty;
                 cx.emit_about(&place, What::Disconnected { doubt });
-                let revocation = match (was_connected, outbox.is_empty()) {
+                let revocation = match (found, outbox.is_empty()) {
                     (_, false) => Revocation::Pending,
-                    (true, true) => Revocation::NotOffered,
-                    (false, true) => Revocation::Nothing,
+                    // Another operation has been through the outbox since.
+                    (Before::Revocable, true) => Revocation::Complete,
+                    (Before::Connected, true) => Revocation::NotOffered,
+                    (Before::Empty, true) => Revocation::Nothing,
                 };
                 let outcome = Disconnected { was_connected, revocation, doubt };
                 let step = Drain::begin(cx, place, &outbox, static_secret.as_ref());
@@ -166,15 +169,24 @@ impl Disconnecting {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Empty {
     place: Place,
-    /// The epoch that the first try was to bring about, and whether there was a grant. A later try that finds it reached, by a commit
+    /// The epoch that the first try was to bring about, and what it found. A later try that finds it reached, by a commit
     /// of its own whose fate was unknown or by another's disconnect, must not take away what was connected since.
-    wanted: Option<(u64, bool)>,
+    wanted: Option<(u64, Before)>,
+}
+
+/// What there was to take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Before {
+    Connected,
+    Empty,
+    /// A grant of an issuer that offers revocation.
+    Revocable,
 }
 
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Emptied {
-    was_connected: bool,
+    found: Before,
     outbox: Vec<Parked>,
     doubt: bool,
     static_secret: Option<(String, Secret)>,
@@ -206,20 +218,25 @@ impl Decide for Empty {
         let connector_key = Key::connector(&self.place.tenant, &self.place.connector);
         let connector = cx.open::<ConnectorRecord>(&connector_key, connector.as_ref()).ok().flatten();
         let static_secret = connector.and_then(|stored| stored.record.static_secret());
-        let emptied = |was_connected, connection: &Connection| Emptied {
-            was_connected,
+        let emptied = |found, connection: &Connection| Emptied {
+            found,
             outbox: connection.outbox.clone(),
             doubt: connection.doubt,
             static_secret,
         };
-        let next = (connection.epoch.saturating_add(1), connection.grant.is_some());
-        let (epoch, was_connected) = *self.wanted.get_or_insert(next);
+        let before = match &connection.grant {
+            None => Before::Empty,
+            Some(grant) if grant.terms.revocation_endpoint.is_none() => Before::Connected,
+            Some(_) => Before::Revocable,
+        };
+        let next = (connection.epoch.saturating_add(1), before);
+        let (epoch, found) = *self.wanted.get_or_insert(next);
         if connection.epoch >= epoch {
-            return Decision::done(Some(emptied(was_connected, &connection)));
+            return Decision::done(Some(emptied(found, &connection)));
         }
         connection.empty();
         let index = schedule(cx, &self.place, &mut connection);
-        let emptied = emptied(was_connected, &connection);
+        let emptied = emptied(found, &connection);
         let write = cx.put(&key, precondition, &connection, id, None);
         Decision::Commit(std::iter::once(write).chain(index).collect(), Some(emptied))
     }

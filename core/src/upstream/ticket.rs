@@ -42,8 +42,13 @@ impl Need {
     /// Under which live tickets are found again: all that a ticket stands for.
     fn purpose(&self, reason: TicketReason) -> String {
         let metadata = self.resource_metadata.as_deref().unwrap_or_default();
-        let owner = format!("{:?}/{}", self.owner.kind(), self.owner.id());
-        format!("{reason:?}\n{owner}\n{}\n{metadata}", self.scopes)
+        let owner = format!("{}/{}", self.owner.kind().as_str(), self.owner.id());
+        let reason = match reason {
+            TicketReason::Connect => "connect",
+            TicketReason::Reconnect => "reconnect",
+            TicketReason::StepUp => "step_up",
+        };
+        format!("{reason}\n{owner}\n{}\n{metadata}", self.scopes)
     }
 
     fn challenge(self, cx: &Context<'_>, ticket: Option<(String, UnixMillis)>) -> Challenge {
