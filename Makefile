@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm fuzz bench
+.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm fuzz bench attack-mutants
 
 demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
 test:        ; @python3 tools/gate.py test
@@ -15,5 +15,6 @@ stampede:    ; @cargo run -q -p grantway-stampede
 ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors
 wasm:        ; @python3 tools/gate.py --only wasm
+attack-mutants: ; @python3 tests/attacks/mutants.py
 fuzz:        ; @python3 tools/gate.py --only fuzz
 bench:       ; @cargo bench -q -p grantway-benches

@@ -60,6 +60,9 @@ CHECKS = (
     Check("attacks", "attacks of the gallery have tests or reasons", (
         "python3 tools/attacks.py --check",
     )),
+    Check("attack-mutants", "each P0 attack's test fails when its check is deleted", (
+        "python3 tests/attacks/mutants.py",
+    ), gate=False),
     Check("fuzz-smoke", "every fuzz target for some seconds", (
         "python3 tools/setup.py fuzz",
         "python3 tools/fuzz.py --seconds 5",

@@ -105,6 +105,7 @@ mod model {
 mod tests {
     use super::*;
 
+    // atk:IMP-02
     #[test]
     fn debug_shows_no_byte_of_a_secret() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");

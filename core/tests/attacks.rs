@@ -2,15 +2,16 @@
 
 mod stage;
 
+use grantway_core::connector::Connector;
 use grantway_core::moment::{Moment, UnixMillis};
 use grantway_core::operation::{CommitReply, HttpReply, Misuse, ReadReply, Reply, Step};
-use grantway_core::principal::Caller;
+use grantway_core::principal::{Caller, ConnectorId};
 use grantway_core::secret::Secret;
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::complete_connect::CompleteConnect;
 use grantway_core::upstream::open_ticket::OpenTicket;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
-use grantway_testing::{Endpoint, Schedule, Stepper, Worker, interleave, posts_to};
+use grantway_testing::{Endpoint, McpServer, Schedule, Stepper, Worker, interleave, posts_to};
 use stage::{SERVER, Stage, alice, notes, token, user};
 
 //= spec/mcp-2026-07-28.md#idx-resource-parameter-implementation
@@ -35,6 +36,38 @@ fn the_resource_is_the_same_in_every_request_of_a_grant() {
     assert_eq!(posts.len(), 2);
     for post in posts {
         assert_eq!(post.form().unwrap().get("resource"), Some(SERVER));
+    }
+}
+
+// atk:AUD-07
+#[test]
+fn two_servers_of_one_issuer_get_a_token_each_and_neither_the_others() {
+    const OTHER: &str = "https://other.example/mcp";
+    let mut stage = Stage::new();
+    stage.world.host("https://other.example", McpServer::new(OTHER, &stage.issuer));
+    let other = ConnectorId::new("other").unwrap();
+    stage.put(other.clone(), Connector::server(OTHER));
+    let mut ready = Vec::new();
+    for (connector, server) in [(notes(), SERVER), (other, OTHER)] {
+        let operation = stage.engine.begin_connect(BeginConnect::new(alice(), connector.clone()));
+        let redirect = stage.drive(operation).result.unwrap();
+        let url = stage.issuer.approve_as("alice", &redirect.url);
+        let arguments = stage.callback(&alice(), &redirect, &url);
+        stage.complete(arguments).result.unwrap();
+        assert_eq!(stage.issuer.authorizations().pop().unwrap().get("resource"), Some(server));
+        let operation = stage.engine.resolve(Resolve::new(alice(), connector));
+        let Resolution::Ready(one) = stage.drive(operation).result.unwrap() else { panic!("{server}") };
+        let live = stage.issuer.live_token(&token(&one), stage.world.now()).unwrap();
+        assert_eq!(live.resource.as_deref(), Some(server));
+        ready.push((one, server));
+    }
+    assert_ne!(token(&ready[0].0), token(&ready[1].0));
+    let moment = stage.world.moment();
+    for (own, _) in &ready {
+        for (other, server) in &ready {
+            let given = own.headers(&moment, "POST", server).is_ok();
+            assert_eq!(given, token(own) == token(other), "{server}");
+        }
     }
 }
 
@@ -127,12 +160,17 @@ fn a_reply_that_does_not_fit_is_misuse_and_changes_nothing() {
             Reply::Woke { after_ms: 1 },
             Reply::Commit(CommitReply::Committed),
             Reply::Http(HttpReply::UnknownOutcome),
-            Reply::Read(ReadReply::Found(vec![None; 99])),
+            Reply::Read(ReadReply::Unavailable),
             Reply::Start,
         ] {
             if std::mem::discriminant(&wrong) != std::mem::discriminant(&reply) {
                 assert!(matches!(operation.step(&moment, wrong), Err(Misuse::UnexpectedReply { .. })));
             }
+        }
+        // To a read too: not so many keys were asked for, and none is never asked for.
+        for count in [0, 99] {
+            let partly = Reply::Read(ReadReply::Found(vec![None; count]));
+            assert!(matches!(operation.step(&moment, partly), Err(Misuse::UnexpectedReply { .. })));
         }
         let zeros = Moment::new(UnixMillis(1), [0; 32]);
         assert_eq!(operation.step(&zeros, Reply::Start).unwrap_err(), Misuse::NoEntropy);
@@ -287,4 +325,23 @@ fn a_frozen_holder_whose_lease_was_taken_over_does_no_harm() {
     let ready = stage.ready(&alice());
     assert!(stage.issuer.live_token(&token(&ready), stage.world.now()).is_some());
     assert_eq!(stage.issuer.families_revoked(), 0);
+}
+
+// atk:TOK-01, P17
+#[test]
+fn an_answer_that_arrives_after_a_takeover_takes_nothings_place() {
+    let mut stage = Stage::new();
+    stage.issuer.behave(|b| b.rotation = grantway_testing::Rotation::Grace(600_000));
+    stage.connect(&alice());
+    stage.world.advance(3_600_000);
+    let mut frozen = Worker::new(stage.engine.resolve(Resolve::new(alice(), notes())));
+    assert!(frozen.run_until(&mut stage.world, posts_to("/token")));
+    frozen.perform(&mut stage.world);
+    stage.world.advance(300_000);
+    let taken_over = stage.ready(&alice());
+    frozen.deliver(&mut stage.world);
+    let Resolution::Ready(late) = frozen.finish(&mut stage.world).result.unwrap() else { panic!() };
+    for ready in [&taken_over, &late, &stage.ready(&alice())] {
+        assert_eq!((ready.generation(), token(ready)), (2, token(&taken_over)));
+    }
 }

@@ -47,9 +47,12 @@ fn reason(resolution: Resolution) -> ChallengeReason {
 // atk:AUD-08
 #[test]
 fn an_expired_grant_is_refreshed_with_its_own_resource_and_without_scopes() {
-    let mut stage = expired();
+    let mut stage = Stage::new();
+    stage.mcp.behave(|b| b.scopes_supported = Some(vec!["read".to_owned()]));
+    stage.connect(&alice());
+    stage.world.advance(HOUR);
     let ready = stage.ready(&alice());
-    assert_eq!(ready.generation(), 2);
+    assert_eq!((ready.generation(), ready.scopes().to_string()), (2, "read".to_owned()));
     assert!(stage.issuer.live_token(&token(&ready), stage.world.now()).is_some());
     let request = stage.world.network.seen("POST", "https://as.good/token").pop().unwrap().form().unwrap();
     assert_eq!(request.get("resource"), Some(SERVER));
@@ -311,11 +314,14 @@ fn a_reconnect_between_request_and_answer_keeps_the_new_consent_and_revokes_the_
     let mut refreshing = Worker::new(stage.engine.resolve(Resolve::new(alice(), notes())));
     assert!(refreshing.run_until(&mut stage.world, posts_to("/token")));
     refreshing.perform(&mut stage.world);
+    let late = stage.issuer.live_refresh_tokens().pop().unwrap();
     stage.connect(&alice());
     refreshing.deliver(&mut stage.world);
     let Resolution::Ready(ready) = refreshing.finish(&mut stage.world).result.unwrap() else { panic!() };
     assert_eq!(token(&ready), token(&stage.ready(&alice())));
     assert_eq!(stage.issuer.live_refresh_tokens().len(), 1);
+    // An issuer may also have ended it with the grant that was replaced; it is not left to that.
+    assert!(stage.issuer.revocations().contains(&late));
 }
 
 // P17, P26
@@ -372,6 +378,23 @@ fn a_clock_that_jumps_ahead_and_back_costs_a_refresh_and_no_grant() {
     stage.world.advance(2 * HOUR);
     let ready = stage.ready(&alice());
     assert!(stage.issuer.live_token(&token(&ready), stage.world.now()).is_some());
+}
+
+// atk:TOK-12
+#[test]
+fn a_token_that_is_said_to_last_for_ever_is_refreshed_after_thirty_days() {
+    const DAY: u64 = 24 * HOUR;
+    for seconds in [2_592_001, u64::from(u32::MAX), 1 << 63, u64::MAX] {
+        let mut stage = Stage::new();
+        stage.issuer.behave(|b| {
+            b.token_edits.set("expires_in", seconds);
+        });
+        stage.connect(&alice());
+        let ends = stage.world.now().plus(30 * DAY);
+        assert_eq!(stage.ready(&alice()).expires_at(), Some(ends), "{seconds}");
+        stage.world.set_clock(ends);
+        assert_eq!(stage.ready(&alice()).generation(), 2, "{seconds}");
+    }
 }
 
 // P19

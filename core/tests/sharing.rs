@@ -9,10 +9,13 @@ use grantway_core::principal::{Assurance, Caller, ConnectorId, Principal, TeamRo
 use grantway_core::secret::Secret;
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::cache::{CachedResolution, Freshness};
+use grantway_core::upstream::connectors::{ConnectorPut, PutConnector};
+use grantway_core::upstream::ready::Warning;
 use grantway_core::upstream::report_rejected::Rejection;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_core::upstream::secrets::StoreSecret;
-use stage::{ISSUER, SERVER, Stage, alice, config, notes, token, user};
+use grantway_testing::MetadataPlace;
+use stage::{ISSUER, SERVER, Stage, admin, alice, config, notes, token, user};
 
 fn shared(precedence: Vec<CredentialScope>) -> Connector {
     Connector { precedence, sharing: true, ..Connector::server(SERVER) }
@@ -63,6 +66,17 @@ fn a_shared_account_serves_nobody_once_sharing_is_off() {
     let mut stage = Stage::with(config(), shared(vec![CredentialScope::Team]));
     connect_team(&mut stage);
     stage.ready(&member());
+    // Nor can an operator leave the others on the list by mistake.
+    let put = PutConnector {
+        caller: admin(),
+        id: notes(),
+        connector: Connector { sharing: false, ..shared(vec![CredentialScope::Team]) },
+        client_secret: None,
+        expected_revision: None,
+        unverified: false,
+    };
+    let operation = stage.engine.put_connector(put);
+    assert!(matches!(stage.drive(operation).result.unwrap(), ConnectorPut::Refused(_)));
     stage.put(notes(), Connector::server(SERVER));
     assert!(matches!(stage.resolve(&member()), Resolution::Challenge(_)));
 }
@@ -229,6 +243,26 @@ fn headers_are_given_for_the_connectors_own_url_and_below_and_for_nothing_else()
         "https://user@mcp.good/mcp",
         "javascript:alert(1)",
     ] {
+        let failure = ready.headers(&moment, "POST", url).err().unwrap();
+        assert_eq!(failure.code(), Code::UrlNotCovered, "{url}");
+    }
+}
+
+// atk:AUD-06, P13
+#[test]
+fn a_grant_for_the_whole_origin_is_still_used_for_the_connectors_own_url_alone() {
+    let mut stage = Stage::new();
+    stage.mcp.behave(|b| {
+        b.challenged_metadata = None;
+        b.metadata_at = vec![MetadataPlace::Root];
+        b.metadata_edits.set("resource", "https://mcp.good");
+    });
+    stage.connect(&alice());
+    let ready = stage.ready(&alice());
+    assert!(ready.warnings().contains(&Warning::ParentGrant));
+    let moment = stage.world.moment();
+    assert!(ready.headers(&moment, "POST", SERVER).is_ok());
+    for url in ["https://mcp.good/", "https://mcp.good/mcp2", "https://mcp.good/other/mcp"] {
         let failure = ready.headers(&moment, "POST", url).err().unwrap();
         assert_eq!(failure.code(), Code::UrlNotCovered, "{url}");
     }

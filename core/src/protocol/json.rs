@@ -145,6 +145,7 @@ mod tests {
             "",
             "null",
             r#"["i"]"#,
+            r#"["i","n",1,["a"],true]"#,
             r#""i""#,
             r#"{"issuer":"a","issuer":"b"}"#,
             r#"{"issuer":"a","issu\u0065r":"b"}"#,

@@ -325,6 +325,7 @@ mod tests {
         assert_eq!(ring.with_older(SealingKey::new(1, third)).unwrap_err(), KeyringError::DuplicateId(1));
     }
 
+    // atk:COD-09
     #[test]
     fn a_locator_opens_for_its_purpose_only() {
         let text = ring(1, 1).locate(&entropy(9), "state", "acme");

@@ -135,6 +135,30 @@ fn bombs_and_ambiguous_documents_are_refused() {
     }
 }
 
+// atk:NET-11
+#[test]
+fn an_encoded_document_is_not_read_however_good_it_is() {
+    let document = json!({
+        "issuer": "https://as.good",
+        "authorization_endpoint": "https://as.good/authorize",
+        "token_endpoint": "https://as.good/token",
+        "registration_endpoint": "https://as.good/register",
+        "code_challenge_methods_supported": ["S256"],
+    });
+    for (coding, refused) in [("identity", false), ("gzip", true), ("identity, br", true)] {
+        let mut setting = Setting::new();
+        let answer = Response::json(200, &document).header("Content-Encoding", coding);
+        setting.issuer.answer_instead(Endpoint::Metadata, 1, answer);
+        match setting.begin() {
+            Ok(redirect) => assert!(!refused, "{coding}: {}", redirect.url),
+            Err(failure) => {
+                assert!(refused, "{coding}: {failure}");
+                assert_eq!(failure.slug(), "peer_misbehaved.issuer_metadata_invalid");
+            }
+        }
+    }
+}
+
 //= spec/mcp-2026-07-28.md#idx-step-up-authorization-flow
 //= type=test
 //# Every loop SHOULD be bounded: discovery, 401, 403, nonce and refresh (ERR-01, U).

@@ -133,6 +133,7 @@ async fn callers_share_nothing_that_was_kept_for_one_of_them() {
     assert_eq!(gw.resolve(&elsewhere, CONNECTOR).await.unwrap_err().slug(), "config.connector_unknown");
 }
 
+// atk:TEN-02
 #[tokio::test]
 async fn who_has_left_the_team_is_not_given_what_was_kept_for_its_member() {
     let world = Simulated::new();

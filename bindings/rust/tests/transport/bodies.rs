@@ -55,6 +55,7 @@ async fn an_endless_body_is_cut_while_it_streams() {
     timeout(10 * SECOND, ends.recv()).await.expect("the connection is closed, the rest unread");
 }
 
+// atk:NET-09
 #[tokio::test]
 async fn a_body_is_cut_exactly_beyond_the_limit() {
     for (length, truncated) in [(9, false), (10, false), (11, true)] {
