@@ -57,7 +57,7 @@ macro_rules! always {
 
 always! {
     CodeRedeemedAtMostOnce, DisconnectWins, EffectsAreBounded, ExpiredStaysExpired, GenerationStrictlyRises,
-    MisuseChangesNothing, NobodyIsLoggedOutWithoutFaults, NoSilentLoss, NoStoredTokenIsRevoked, NoTokenBeforeItIsDurable, NoTokenIsForgotten,
+    NobodyIsLoggedOutWithoutFaults, NoSilentLoss, NoStoredTokenIsRevoked, NoTokenBeforeItIsDurable, NoTokenIsForgotten,
     RefreshTokenSentAtMostTwice, RefreshTokenSentOnceWithoutFaults,
 }
 
@@ -128,8 +128,8 @@ pub struct Counterexample {
 pub struct Effort {
     pub threads: usize,
     pub limit: Option<Duration>,
-    /// Breadth first, which gives shortest traces, and no further than the first broken property.
-    pub shortest: bool,
+    /// Only until this property is broken, and breadth first, which gives short traces.
+    pub find: Option<Property>,
 }
 
 pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
@@ -139,7 +139,7 @@ pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     if let Some(limit) = effort.limit {
         builder = builder.timeout(limit);
     }
-    if effort.shortest {
+    if effort.find.is_some() {
         report(scenario, effort, began, builder.spawn_bfs().join())
     } else {
         report(scenario, effort, began, builder.spawn_dfs().join())

@@ -31,7 +31,8 @@ grantway-models find --scenario NAME --property NAME --to FILE [--seconds N]
     looks for the shortest trace that breaks a property, and fails if there is none
 grantway-models replay --trace FILE [--memory] [--clean]
     plays a trace on a SQLite file; fails if its property holds, or with --clean if any is broken
-grantway-models list
+grantway-models list | properties
+    what there is to explore, and to break
 ";
 
 fn main() -> ExitCode {
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
         Some("run") => run(arguments),
         Some("find") => find(arguments),
         Some("replay") => play(arguments),
+        Some("properties") => {
+            Property::ALL.iter().for_each(|property| println!("{}", property.name()));
+            Ok(true)
+        }
         Some("list") => {
             print::list();
             Ok(true)
@@ -58,7 +63,7 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: Arguments) -> Result<bool, String> {
     let (quick, json, pin) = (arguments.flag("--quick"), arguments.flag("--json"), arguments.flag("--pin"));
-    let effort = effort(&mut arguments, false)?;
+    let effort = effort(&mut arguments)?;
     let mut chosen = Vec::new();
     while let Some(name) = arguments.value("--scenario")? {
         chosen.push(scenario(&name)?);
@@ -94,9 +99,9 @@ fn run(mut arguments: Arguments) -> Result<bool, String> {
 fn find(mut arguments: Arguments) -> Result<bool, String> {
     let scenario = scenario(&arguments.value("--scenario")?.ok_or(USAGE)?)?;
     let property = arguments.value("--property")?.ok_or(USAGE)?;
-    Property::parse(&property).ok_or_else(|| format!("no such property: {property}"))?;
+    let wanted = Property::parse(&property).ok_or_else(|| format!("no such property: {property}"))?;
     let to = arguments.value("--to")?.ok_or(USAGE)?;
-    let effort = effort(&mut arguments, true)?;
+    let effort = Effort { find: Some(wanted), ..effort(&mut arguments)? };
     arguments.end()?;
     let report = explore(scenario, effort);
     let found = report.broken.iter().find(|broken| broken.property == property);
@@ -129,11 +134,11 @@ fn play(mut arguments: Arguments) -> Result<bool, String> {
     Ok(if clean { played.broken.is_empty() } else { broken(&trace.property) })
 }
 
-fn effort(arguments: &mut Arguments, shortest: bool) -> Result<Effort, String> {
+fn effort(arguments: &mut Arguments) -> Result<Effort, String> {
     let number = |text: Option<String>| text.map(|text| text.parse::<u64>().map_err(|_| USAGE)).transpose();
     let limit = number(arguments.value("--seconds")?)?.map(Duration::from_secs);
     let threads = number(arguments.value("--threads")?)?.unwrap_or(2) as usize;
-    Ok(Effort { threads, limit, shortest })
+    Ok(Effort { threads, limit, find: None })
 }
 
 fn scenario(name: &str) -> Result<&'static Scenario, String> {

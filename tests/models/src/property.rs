@@ -8,7 +8,6 @@ pub enum Property {
     EffectsAreBounded,
     ExpiredStaysExpired,
     GenerationStrictlyRises,
-    MisuseChangesNothing,
     NobodyIsLoggedOutWithoutFaults,
     NoSilentLoss,
     NoStoredTokenIsRevoked,
@@ -22,13 +21,12 @@ pub enum Property {
 pub const EFFECTS_MAX: u32 = 48;
 
 impl Property {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::CodeRedeemedAtMostOnce,
         Self::DisconnectWins,
         Self::EffectsAreBounded,
         Self::ExpiredStaysExpired,
         Self::GenerationStrictlyRises,
-        Self::MisuseChangesNothing,
         Self::NobodyIsLoggedOutWithoutFaults,
         Self::NoSilentLoss,
         Self::NoStoredTokenIsRevoked,
@@ -45,7 +43,6 @@ impl Property {
             Self::EffectsAreBounded => "effects_are_bounded",
             Self::ExpiredStaysExpired => "expired_stays_expired",
             Self::GenerationStrictlyRises => "generation_strictly_rises",
-            Self::MisuseChangesNothing => "misuse_changes_nothing",
             Self::NobodyIsLoggedOutWithoutFaults => "nobody_is_logged_out_without_faults",
             Self::NoSilentLoss => "no_silent_loss",
             Self::NoStoredTokenIsRevoked => "no_stored_token_is_revoked",
@@ -66,7 +63,6 @@ impl Property {
             Self::GenerationStrictlyRises
             | Self::RefreshTokenSentAtMostTwice
             | Self::RefreshTokenSentOnceWithoutFaults => "P17",
-            Self::MisuseChangesNothing => "Misuse",
             Self::NobodyIsLoggedOutWithoutFaults
             | Self::NoSilentLoss
             | Self::NoStoredTokenIsRevoked
@@ -86,7 +82,6 @@ impl Property {
             Self::GenerationStrictlyRises => {
                 "it rises with every token write, and no older answer replaces a newer one"
             }
-            Self::MisuseChangesNothing => "a repeated or late reply is refused and changes nothing",
             Self::NobodyIsLoggedOutWithoutFaults => {
                 "a live grant is condemned only after a crash, a standstill or a lost answer"
             }

@@ -348,14 +348,12 @@ impl<R: Rows> World<R> {
             let repeated = reply.clone();
             match busy.running.step(&moment, reply).expect("the reply answers the effect") {
                 Stepped::Done(ending) => {
-                    self.refuses(&mut busy.running, &moment, repeated);
+                    assert_misuse(&mut busy.running, &moment, repeated);
                     return self.end(worker, &busy.running, ending, current, busy.posted);
                 }
                 Stepped::Perform(effect) => {
-                    if std::mem::discriminant(&kind_of_reply(&effect))
-                        != std::mem::discriminant(&kind_of(&repeated))
-                    {
-                        self.refuses(&mut busy.running, &moment, repeated);
+                    if !answers(&repeated, &effect) {
+                        assert_misuse(&mut busy.running, &moment, repeated);
                     }
                     if busy.running.steps() > EFFECTS_MAX {
                         self.breaks(Property::EffectsAreBounded);
@@ -370,14 +368,6 @@ impl<R: Rows> World<R> {
                     (reply, current) = self.perform(worker, &mut busy);
                 }
             }
-        }
-    }
-
-    /// A repeated or late reply is misuse and changes nothing.
-    fn refuses(&mut self, running: &mut Running, moment: &Moment, reply: Reply) {
-        let before = running.clone();
-        if running.step(moment, reply).is_ok() || *running != before {
-            self.breaks(Property::MisuseChangesNothing);
         }
     }
 
@@ -722,33 +712,23 @@ fn number(token: Option<&Secret>) -> u8 {
     }
 }
 
-/// What a reply answers.
-enum Kind {
-    Commit,
-    Http,
-    Other,
-    Read,
-    Sleep,
+/// A repeated or late reply is misuse, and changes nothing.
+fn assert_misuse(running: &mut Running, moment: &Moment, reply: Reply) {
+    let before = running.clone();
+    assert!(running.step(moment, reply).is_err(), "a repeated reply was taken");
+    assert!(*running == before, "a refused reply changed the operation");
 }
 
-fn kind_of_reply(effect: &Effect) -> Kind {
-    match effect {
-        Effect::Commit { .. } => Kind::Commit,
-        Effect::Http(_) => Kind::Http,
-        Effect::Read { .. } => Kind::Read,
-        Effect::Scan { .. } => Kind::Other,
-        Effect::Sleep { .. } => Kind::Sleep,
-    }
-}
-
-fn kind_of(reply: &Reply) -> Kind {
-    match reply {
-        Reply::Commit(_) => Kind::Commit,
-        Reply::Http(_) => Kind::Http,
-        Reply::Read(_) => Kind::Read,
-        Reply::Scan(_) | Reply::Start => Kind::Other,
-        Reply::Woke { .. } => Kind::Sleep,
-    }
+/// Whether a reply is of the kind that an effect asks for.
+fn answers(reply: &Reply, effect: &Effect) -> bool {
+    matches!(
+        (reply, effect),
+        (Reply::Commit(_), Effect::Commit { .. })
+            | (Reply::Http(_), Effect::Http(_))
+            | (Reply::Read(_), Effect::Read { .. })
+            | (Reply::Scan(_), Effect::Scan { .. })
+            | (Reply::Woke { .. }, Effect::Sleep { .. })
+    )
 }
 
 impl<T: Hash> Kept<T> {
