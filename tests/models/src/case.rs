@@ -31,47 +31,47 @@ const FIRST_LIFETIME_S: u64 = 60;
 
 /// Everything about a run that does not change.
 #[derive(Debug)]
-pub struct Case {
-    pub number: usize,
-    pub kind: Kind,
-    pub in_doubt: InDoubt,
-    pub engine: Arc<Engine>,
-    pub caller: Caller,
-    pub connector: ConnectorId,
+pub(crate) struct Case {
+    pub(crate) number: usize,
+    pub(crate) kind: Kind,
+    pub(crate) in_doubt: InDoubt,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) caller: Caller,
+    pub(crate) connector: ConnectorId,
     /// The browser's.
-    pub cookies: Option<Secret>,
+    pub(crate) cookies: Option<Secret>,
     /// The callback URLs of the flows that the setup began.
-    pub callbacks: Vec<Secret>,
-    pub scripts: Vec<Vec<Order>>,
+    pub(crate) callbacks: Vec<Secret>,
+    pub(crate) scripts: Vec<Vec<Order>>,
     /// How far each worker's clock is ahead.
-    pub ahead_ms: Vec<u64>,
-    pub pace: Pace,
+    pub(crate) ahead_ms: Vec<u64>,
+    pub(crate) pace: Pace,
     /// How long a resolution waits for another worker's refresh.
-    pub wait_ms: u64,
-    pub budget: Budget,
-    pub coverage: Coverage,
+    pub(crate) wait_ms: u64,
+    pub(crate) budget: Budget,
+    pub(crate) coverage: Coverage,
 }
 
 /// What there is outside of the workers: a store, an issuer and time.
 #[derive(Clone, Debug, Hash)]
-pub struct Ground<R> {
-    pub rows: R,
-    pub issuer: Issuer,
+pub(crate) struct Ground<R> {
+    pub(crate) rows: R,
+    pub(crate) issuer: Issuer,
     /// By a clock that never jumps.
-    pub elapsed_ms: u64,
+    pub(crate) elapsed_ms: u64,
     /// How far the wall clocks were set back.
-    pub set_back_ms: u64,
+    pub(crate) set_back_ms: u64,
     /// Under which key the connection stands.
-    pub connection: Option<Key>,
+    pub(crate) connection: Option<Key>,
 }
 
 impl<R: Rows> Ground<R> {
-    pub fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         UnixMillis(START_MS + self.elapsed_ms - self.set_back_ms)
     }
 
     /// Carries out an effect.
-    pub fn perform(&mut self, effect: &Effect) -> Reply {
+    pub(crate) fn perform(&mut self, effect: &Effect) -> Reply {
         match effect {
             Effect::Commit { writes } => {
                 let connection = writes.iter().map(|write| &write.key).find(|key| is_connection(key));
@@ -96,7 +96,7 @@ impl<R: Rows> Ground<R> {
 }
 
 /// 32 bytes for one step: a function of who takes it, so that equal states meet.
-pub fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
+pub(crate) fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
     let [a, b, c, d] = step.to_be_bytes();
     let name = [worker as u8 + 1, order as u8 + 1, a, b, c, d];
     std::array::from_fn(|at| name[at % name.len()] ^ (at as u8).wrapping_mul(37).wrapping_add(1))
@@ -106,7 +106,7 @@ pub fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
 const NOBODY: usize = 100;
 
 /// Sets a case up on these rows: its ground when the exploration begins, and what its workers work with.
-pub fn set_up<R: Rows>(
+pub(crate) fn set_up<R: Rows>(
     scenario: &Scenario,
     number: usize,
     (kind, in_doubt): (Kind, InDoubt),

@@ -90,49 +90,49 @@ impl Exploration {
 
 /// What an exploration came to.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub scenario: &'static str,
-    pub states: usize,
-    pub transitions: usize,
-    pub depth: usize,
-    pub seconds: f64,
+pub(crate) struct Report {
+    pub(crate) scenario: &'static str,
+    pub(crate) states: usize,
+    pub(crate) transitions: usize,
+    pub(crate) depth: usize,
+    pub(crate) seconds: f64,
     /// The time was over before every state was seen.
-    pub cut_off: bool,
+    pub(crate) cut_off: bool,
     /// Properties that do not hold, each with the way to a state that shows it.
-    pub broken: Vec<Counterexample>,
+    pub(crate) broken: Vec<Counterexample>,
     /// What should have happened somewhere and did not.
-    pub missing: Vec<&'static str>,
+    pub(crate) missing: Vec<&'static str>,
     /// The most effects of one operation, by its name.
-    pub most_effects: Vec<(&'static str, u32)>,
+    pub(crate) most_effects: Vec<(&'static str, u32)>,
 }
 
 impl Report {
     /// Whether it shows what it is meant to show.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.broken.is_empty() && self.missing.is_empty() && !self.cut_off
     }
 }
 
 /// The way from an initial state to one that breaks a property.
 #[derive(Clone, Debug, Serialize, serde::Deserialize)]
-pub struct Counterexample {
-    pub scenario: String,
-    pub property: String,
+pub(crate) struct Counterexample {
+    pub(crate) scenario: String,
+    pub(crate) property: String,
     /// The variant's number.
-    pub variant: usize,
-    pub actions: Vec<Action>,
+    pub(crate) variant: usize,
+    pub(crate) actions: Vec<Action>,
 }
 
 /// How to explore.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    pub threads: usize,
-    pub limit: Option<Duration>,
+pub(crate) struct Effort {
+    pub(crate) threads: usize,
+    pub(crate) limit: Option<Duration>,
     /// Only until this property is broken, and breadth first, which gives short traces.
-    pub find: Option<Property>,
+    pub(crate) find: Option<Property>,
 }
 
-pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
+pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     let began = Instant::now();
     let mut builder =
         Exploration::new(scenario).checker().threads(effort.threads).finish_when(HasDiscoveries::AnyFailures);

@@ -7,7 +7,7 @@ use crate::property::{EFFECTS_MAX, Property};
 use crate::replay::{Replay, Store, replay};
 use crate::scenario::{Budget, Pace, SCENARIOS, Scenario};
 
-pub fn properties() {
+pub(crate) fn properties() {
     println!("properties, held in every state:");
     for property in Property::ALL {
         println!("  {:44} {:7} {}", property.name(), property.of(), property.about());
@@ -15,7 +15,7 @@ pub fn properties() {
     println!();
 }
 
-pub fn list() {
+pub(crate) fn list() {
     properties();
     for scenario in SCENARIOS {
         print_bounds(scenario);
@@ -55,7 +55,7 @@ fn budget(budget: &Budget, pace: Pace) -> String {
     format!("{faults} faults of {kinds}; {ticks} ticks of {} s", pace.tick_ms() / 1000)
 }
 
-pub fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
+pub(crate) fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
     print_bounds(scenario);
     let effects: Vec<_> = report.most_effects.iter().map(|(name, most)| format!("{name} {most}")).collect();
     println!("  most effects of one operation (limit {EFFECTS_MAX}): {}", effects.join(", "));
@@ -82,7 +82,7 @@ pub fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
     println!();
 }
 
-pub fn sum(reports: &[(Report, Option<usize>)]) {
+pub(crate) fn sum(reports: &[(Report, Option<usize>)]) {
     let states: usize = reports.iter().map(|(report, _)| report.states).sum();
     let seconds: f64 = reports.iter().map(|(report, _)| report.seconds).sum();
     let bad = reports.iter().filter(|(report, shrunk)| !report.is_good() || shrunk.is_some()).count();
@@ -95,7 +95,7 @@ pub fn sum(reports: &[(Report, Option<usize>)]) {
     );
 }
 
-pub fn json(reports: &[(Report, Option<usize>)]) {
+pub(crate) fn json(reports: &[(Report, Option<usize>)]) {
     let reports: Vec<_> = reports
         .iter()
         .map(|(report, shrunk)| json!({ "report": report, "good": report.is_good(), "shrunk": shrunk.is_some() }))
@@ -103,7 +103,7 @@ pub fn json(reports: &[(Report, Option<usize>)]) {
     println!("{}", json!(reports));
 }
 
-pub fn replay_of(trace: &Counterexample, played: &Replay) {
+pub(crate) fn replay_of(trace: &Counterexample, played: &Replay) {
     println!("{} in {}, variant {}:", trace.property, trace.scenario, trace.variant);
     played.lines.iter().for_each(|line| println!("  {line}"));
     if played.left_out > 0 {

@@ -2,7 +2,7 @@
 
 /// What must hold in every state. A broken one stays broken: it is a mark in the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Property {
+pub(crate) enum Property {
     CodeRedeemedAtMostOnce,
     DisconnectWins,
     EffectsAreBounded,
@@ -18,10 +18,10 @@ pub enum Property {
 }
 
 /// LIMIT: effects of one operation (L3). The longest that was seen is a third shorter.
-pub const EFFECTS_MAX: u32 = 48;
+pub(crate) const EFFECTS_MAX: u32 = 48;
 
 impl Property {
-    pub const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::CodeRedeemedAtMostOnce,
         Self::DisconnectWins,
         Self::EffectsAreBounded,
@@ -36,7 +36,7 @@ impl Property {
         Self::RefreshTokenSentOnceWithoutFaults,
     ];
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CodeRedeemedAtMostOnce => "code_redeemed_at_most_once",
             Self::DisconnectWins => "disconnect_wins",
@@ -54,7 +54,7 @@ impl Property {
     }
 
     /// The property of `attacks.md` §5 it is, or is part of.
-    pub const fn of(self) -> &'static str {
+    pub(crate) const fn of(self) -> &'static str {
         match self {
             Self::CodeRedeemedAtMostOnce => "P7",
             Self::DisconnectWins | Self::NoTokenIsForgotten => "P19",
@@ -71,7 +71,7 @@ impl Property {
     }
 
     /// In words.
-    pub const fn about(self) -> &'static str {
+    pub(crate) const fn about(self) -> &'static str {
         match self {
             Self::CodeRedeemedAtMostOnce => "at most one POST of a code is begun",
             Self::DisconnectWins => "once a disconnect has ended, no grant comes back",
@@ -102,21 +102,21 @@ impl Property {
         }
     }
 
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|property| property.name() == name)
     }
 }
 
 /// A set of properties that were broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Broken(u16);
+pub(crate) struct Broken(u16);
 
 impl Broken {
-    pub const fn has(self, property: Property) -> bool {
+    pub(crate) const fn has(self, property: Property) -> bool {
         self.0 & (1 << property as u16) != 0
     }
 
-    pub const fn add(&mut self, property: Property) {
+    pub(crate) const fn add(&mut self, property: Property) {
         self.0 |= 1 << property as u16;
     }
 }

@@ -9,27 +9,27 @@ use crate::order::Order;
 
 /// A bounded exploration: one initial state for each variant.
 #[derive(Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub about: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
     /// Done before the exploration begins.
-    pub prelude: &'static [Prelude],
+    pub(crate) prelude: &'static [Prelude],
     /// A script for each worker.
-    pub scripts: &'static [&'static [Order]],
+    pub(crate) scripts: &'static [&'static [Order]],
     /// How far the workers' clocks are ahead.
-    pub ahead_ms: &'static [u64],
-    pub pace: Pace,
-    pub variants: &'static [(Kind, InDoubt)],
-    pub budget: Budget,
+    pub(crate) ahead_ms: &'static [u64],
+    pub(crate) pace: Pace,
+    pub(crate) variants: &'static [(Kind, InDoubt)],
+    pub(crate) budget: Budget,
     /// What must happen somewhere.
-    pub reaches: &'static [Happening],
+    pub(crate) reaches: &'static [Happening],
     /// Whether it is part of the quick set.
-    pub quick: bool,
+    pub(crate) quick: bool,
 }
 
 /// A step of the setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prelude {
+pub(crate) enum Prelude {
     /// A flow, up to the code.
     Begin,
     /// The flow begun last, completed.
@@ -43,7 +43,7 @@ pub enum Prelude {
 /// How long a tick is, against what an effect may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Longer than a lease with its allowance. Only a worker that stands still, sleeps or has nothing to do lets it pass.
     Coarse,
     /// The store's and the transport's timeout: an effect may span one.
@@ -51,14 +51,14 @@ pub enum Pace {
 }
 
 impl Pace {
-    pub const fn tick_ms(self) -> u64 {
+    pub(crate) const fn tick_ms(self) -> u64 {
         match self {
             Self::Coarse => 20_000,
             Self::Fine => 1_000,
         }
     }
 
-    pub const fn effect_ms(self) -> u64 {
+    pub(crate) const fn effect_ms(self) -> u64 {
         match self {
             Self::Coarse => 0,
             Self::Fine => 1_000,
@@ -68,18 +68,18 @@ impl Pace {
 
 /// How often what may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Faults of all kinds together.
-    pub faults: u8,
-    pub busy: u8,
-    pub clock_back: u8,
-    pub crash: u8,
-    pub down: u8,
-    pub lost: u8,
-    pub not_sent: u8,
-    pub pause: u8,
-    pub ticks: u8,
-    pub unknown: u8,
+    pub(crate) faults: u8,
+    pub(crate) busy: u8,
+    pub(crate) clock_back: u8,
+    pub(crate) crash: u8,
+    pub(crate) down: u8,
+    pub(crate) lost: u8,
+    pub(crate) not_sent: u8,
+    pub(crate) pause: u8,
+    pub(crate) ticks: u8,
+    pub(crate) unknown: u8,
 }
 
 impl Budget {
@@ -97,11 +97,11 @@ impl Budget {
     };
 
     /// Whether one more fault may happen of a kind that so many are left of.
-    pub const fn allows(&self, count: u8) -> bool {
+    pub(crate) const fn allows(&self, count: u8) -> bool {
         self.faults > 0 && count > 0
     }
 
-    pub fn spend(&mut self, of: impl FnOnce(&mut Self) -> &mut u8) {
+    pub(crate) fn spend(&mut self, of: impl FnOnce(&mut Self) -> &mut u8) {
         self.faults -= 1;
         *of(self) -= 1;
     }
@@ -156,7 +156,7 @@ const ANY_TWO: Budget = Budget {
 /// Every kind of fault, one in all.
 const ANY_ONE: Budget = Budget { faults: 1, ..ANY_TWO };
 
-pub const SCENARIOS: &[Scenario] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "CC",
         about: "the same callback twice",

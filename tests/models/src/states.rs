@@ -14,13 +14,13 @@ fn pinned() -> BTreeMap<String, usize> {
 }
 
 /// The pinned number, if fewer states were seen. A scenario that is not pinned counts as shrunk.
-pub fn has_shrunk(report: &Report) -> Option<usize> {
+pub(crate) fn has_shrunk(report: &Report) -> Option<usize> {
     let pinned = pinned().get(report.scenario).copied().unwrap_or(usize::MAX);
     (report.states < pinned).then_some(pinned)
 }
 
 /// Pins what was seen.
-pub fn pin<'a>(reports: impl Iterator<Item = &'a Report>) -> std::io::Result<()> {
+pub(crate) fn pin<'a>(reports: impl Iterator<Item = &'a Report>) -> std::io::Result<()> {
     let mut all = pinned();
     all.extend(reports.map(|report| (report.scenario.to_owned(), report.states)));
     std::fs::write(path(), serde_json::to_string_pretty(&all)? + "\n")
