@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc models mutants conformance interop stampede fuzz ledger vectors bench wasm
+.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm
 
 demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
 test:        ; @python3 tools/gate.py test
@@ -9,13 +9,9 @@ setup:       ; @python3 tools/setup.py all
 lint:        ; @python3 tools/gate.py --only lint
 unit:        ; @python3 tools/gate.py --only unit
 doc:         ; @python3 tools/gate.py --only doc
-models:      ; @cargo run -q --release -p grantway-models -- run
-mutants:     ; @python3 tests/models/mutants.py
 conformance: ; @python3 tools/gate.py --only conformance
 interop:     ; @python3 tools/gate.py --only interop
 stampede:    ; @cargo run -q -p grantway-stampede
-fuzz:        ; @python3 tools/fuzz.py
 ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors
-bench:       ; @cargo bench -q -p grantway-benches
 wasm:        ; @python3 tools/gate.py --only wasm

@@ -60,39 +60,20 @@ CHECKS = (
     Check("attacks", "attacks of the gallery have tests or reasons", (
         "python3 tools/attacks.py --check",
     )),
-    Check("models-quick", "the real operations, explored within small bounds", (
-        "cargo run -q --release -p grantway-models -- run --quick",
-    )),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
     )),
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
-    )),
+    ), gate=False),
     Check("stampede-quick", "sixteen processes on one file, a few rounds", (
         "cargo run -q -p grantway-stampede -- --rounds 10",
-    )),
-    Check("fuzz-smoke", "every fuzz target for some seconds", (
-        "python3 tools/setup.py fuzz",
-        "python3 tools/fuzz.py --seconds 15",
     )),
     Check("demo", "the demo runs from beginning to end", (
         "cargo run -q -p grantway-demo -- --quiet",
     )),
-    Check("models", "the real operations, explored within all printed bounds", (
-        "cargo run -q --release -p grantway-models -- run",
-    ), gate=False),
-    Check("mutants", "each property of the model notices a deleted line of shipped code", (
-        "python3 tests/models/mutants.py",
-    ), gate=False),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
         "cargo run -q -p grantway-stampede -- --rounds 200",
-    ), gate=False),
-    Check("fuzz", "every fuzz target for a minute", (
-        "python3 tools/fuzz.py --seconds 60",
-    ), gate=False),
-    Check("bench", "operations A to E as ratios to the floor", (
-        "cargo bench -q -p grantway-benches",
     ), gate=False),
 )
 

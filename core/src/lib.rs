@@ -23,13 +23,14 @@ pub mod connector;
 pub mod engine;
 pub mod error;
 pub mod event;
+mod hex;
 pub mod limits;
 pub mod message;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod moment;
 pub mod operation;
-pub(crate) mod policy;
+mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod secret;

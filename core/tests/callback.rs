@@ -128,6 +128,12 @@ fn an_issuer_that_promised_nothing_and_sends_nothing_is_believed_on_its_own_path
     let elsewhere =
         with_query(&genuine, |url| url.replace(&path, "https://gw.good/callback/0123456789abcdef"));
     assert_eq!(refused(&mut stage, elsewhere).slug(), "user.context_mismatch");
+    let without = with_query(&genuine, |url| url.split_once('?').unwrap().1.to_owned());
+    assert_eq!(
+        refused(&mut stage, without).slug(),
+        "user.context_mismatch",
+        "a query alone says nothing of the path"
+    );
     is_harmless(&mut stage, genuine);
 }
 

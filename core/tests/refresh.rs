@@ -373,3 +373,16 @@ fn a_clock_that_jumps_ahead_and_back_costs_a_refresh_and_no_grant() {
     let ready = stage.ready(&alice());
     assert!(stage.issuer.live_token(&token(&ready), stage.world.now()).is_some());
 }
+
+// P19
+#[test]
+fn a_token_that_an_issuer_gives_at_every_consent_is_not_revoked_while_it_is_in_use() {
+    let mut stage = Stage::new();
+    stage.issuer.behave(|b| {
+        b.token_edits.set("refresh_token", "the-same-for-ever");
+    });
+    stage.connect(&alice());
+    stage.connect(&alice());
+    assert!(!stage.issuer.revocations().contains(&"the-same-for-ever".to_owned()));
+    stage.ready(&alice());
+}

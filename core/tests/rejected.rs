@@ -261,3 +261,14 @@ fn two_reports_of_one_rejection_send_the_refresh_token_once() {
     assert_eq!(retry(second.outcome().unwrap().result.unwrap()), 2);
     assert_eq!(stage.issuer.posts_per_refresh_token().values().sum::<u32>(), 1);
 }
+
+// L5
+#[test]
+fn a_token_that_was_revoked_upstream_is_not_handed_out_again() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    stage.issuer.end_grants_of("alice");
+    let challenge = challenge(stage.rejected(&alice(), 1));
+    assert!(matches!(challenge.reason, ChallengeReason::Reconnect(_)));
+    assert!(matches!(stage.resolve(&alice()), Resolution::Challenge(_)), "though its hour is not over");
+}

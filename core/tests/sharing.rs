@@ -205,7 +205,8 @@ fn pools_are_never_shared_between_owners_or_generations() {
     let mut stage = Stage::new();
     stage.connect(&alice());
     stage.connect(&user("bob"));
-    let (a, b) = (stage.ready(&alice()).pool_key(), stage.ready(&user("bob")).pool_key());
+    let a = stage.ready(&alice()).pool_key().to_owned();
+    let b = stage.ready(&user("bob")).pool_key().to_owned();
     assert_ne!(a, b);
     stage.world.advance(3_600_000);
     assert_ne!(stage.ready(&alice()).pool_key(), a);

@@ -43,3 +43,8 @@ pub use grantway_core::secret::Secret;
 pub use grantway_core::upstream::ready::Ready;
 
 pub use crate::grantway::{CallError, Grantway, Rejection, Resolution};
+
+/// What the README shows of Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -21,12 +21,15 @@ use crate::upstream::disconnect::Disconnect;
 use crate::upstream::discover::Discover;
 use crate::upstream::import_grant::ImportGrant;
 use crate::upstream::open_ticket::OpenTicket;
+use crate::upstream::preflight::Preflight;
+use crate::upstream::purge::Purge;
 use crate::upstream::refresh_due::RefreshDue;
 use crate::upstream::report_rejected::ReportRejected;
 use crate::upstream::resolve::Resolve;
 use crate::upstream::secrets::{DeleteSecret, ListSecrets, StoreSecret};
 use crate::upstream::status::{ListConnections, StatusOf};
 use crate::upstream::suspend::{Restore, Suspend};
+use crate::upstream::sweep::Sweep;
 
 macro_rules! operations {
     ($($name:ident($arguments:ty),)+) => {
@@ -63,6 +66,8 @@ operations! {
     list_connectors(ListConnectors),
     list_secrets(ListSecrets),
     open_ticket(OpenTicket),
+    preflight(Preflight),
+    purge(Purge),
     put_connector(PutConnector),
     refresh_due(RefreshDue),
     report_rejected(ReportRejected),
@@ -71,6 +76,7 @@ operations! {
     status_of(StatusOf),
     store_secret(StoreSecret),
     suspend(Suspend),
+    sweep(Sweep),
 }
 
 /// Begins the operation that a request names: `{"operation":"resolve","arguments":{…}}`. Nothing has happened yet.

@@ -11,6 +11,8 @@
 //! }
 //! ```
 //!
+//! What a resolution is good for is asked of [`headers`], for each request anew.
+//!
 //! Shapes, units and examples stand in `spec/messages.md`, the JSON Schema beside it. What the engine writes has every member
 //! every time, `null` where there is nothing. What it reads may leave out what has a default; an unknown or repeated member is
 //! refused. Keys and values of records are base64url without padding (RFC 4648 §5), times are UNIX milliseconds.
@@ -19,12 +21,15 @@ mod begin;
 mod config;
 mod effect;
 mod error;
+mod headers;
 mod outcome;
 mod reply;
+mod resolution;
 mod value;
 
 pub use begin::{AnyOperation, AnyStep, OPERATIONS, begin};
 pub use config::{EngineError, engine};
 pub use effect::effect;
 pub use error::MessageError;
+pub use headers::headers;
 pub use reply::reply;

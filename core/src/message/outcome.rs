@@ -4,15 +4,10 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::value::{Exposed, write};
-use crate::challenge::{Challenge, ChallengeReason, Form};
-use crate::connector::Target;
 use crate::error::{ConfigError, Failure};
 use crate::moment::UnixMillis;
 use crate::operation::Outcome;
-use crate::principal::{ConnectorId, Principal};
-use crate::protocol::scopes::Scopes;
 use crate::secret::SecretBytes;
-use crate::upstream::Observation;
 use crate::upstream::begin_connect::Redirect;
 use crate::upstream::complete_connect::Connected;
 use crate::upstream::confirm_account::AccountConfirmed;
@@ -24,13 +19,12 @@ use crate::upstream::import_grant::{GrantImported, Imported};
 use crate::upstream::note::Note;
 use crate::upstream::open_ticket::OpenedTicket;
 use crate::upstream::page::Page;
-use crate::upstream::ready::{Attribution, Injected, Ready, Warning};
+use crate::upstream::purge::Purged;
 use crate::upstream::refresh_due::DueRefreshed;
-use crate::upstream::report_rejected::Rejection;
-use crate::upstream::resolve::{Resolution, Transient};
 use crate::upstream::secrets::SecretStored;
 use crate::upstream::status::ConnectorStatus;
 use crate::upstream::suspend::SuspensionSet;
+use crate::upstream::sweep::Swept;
 
 /// What an operation is asked for, as it stands in messages.
 pub(super) trait Message {
@@ -57,7 +51,7 @@ impl<T: Message> Serialize for OutcomeForm<'_, T> {
 }
 
 #[derive(Serialize)]
-struct FailureForm<'a> {
+pub(super) struct FailureForm<'a> {
     slug: &'static str,
     fault: &'static str,
     retry: &'static str,
@@ -96,7 +90,9 @@ macro_rules! as_they_are {
     };
 }
 
-as_they_are! { AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, SuspensionSet }
+as_they_are! {
+    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SuspensionSet, Swept,
+}
 
 impl<T: Serialize> Message for Page<T> {
     fn form(&self) -> impl Serialize {
@@ -196,42 +192,6 @@ impl Message for Redirect {
     }
 }
 
-impl Message for Rejection {
-    fn form(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        #[serde(rename_all = "snake_case")]
-        enum RejectionForm<'a> {
-            Challenge(ChallengeForm<'a>),
-            Nothing,
-            Retry(ReadyForm<'a>),
-            Transient(TransientForm<'a>),
-        }
-        match self {
-            Self::Challenge(challenge) => RejectionForm::Challenge(ChallengeForm::from(&**challenge)),
-            Self::Nothing => RejectionForm::Nothing,
-            Self::Retry(ready) => RejectionForm::Retry(ReadyForm::from(&**ready)),
-            Self::Transient(transient) => RejectionForm::Transient(TransientForm::from(transient)),
-        }
-    }
-}
-
-impl Message for Resolution {
-    fn form(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        #[serde(rename_all = "snake_case")]
-        enum ResolutionForm<'a> {
-            Challenge(ChallengeForm<'a>),
-            Ready(ReadyForm<'a>),
-            Transient(TransientForm<'a>),
-        }
-        match self {
-            Self::Challenge(challenge) => ResolutionForm::Challenge(ChallengeForm::from(&**challenge)),
-            Self::Ready(ready) => ResolutionForm::Ready(ReadyForm::from(&**ready)),
-            Self::Transient(transient) => ResolutionForm::Transient(TransientForm::from(transient)),
-        }
-    }
-}
-
 impl Message for SecretStored {
     fn form(&self) -> impl Serialize {
         #[derive(Serialize)]
@@ -257,106 +217,5 @@ impl Serialize for RefusalForm<'_> {
         refusal.serialize_field("problem", self.0.problem())?;
         refusal.serialize_field("message", &format_args!("{}", self.0))?;
         refusal.end()
-    }
-}
-
-/// A challenge, with all that hosts show of it written out.
-#[derive(Serialize)]
-struct ChallengeForm<'a> {
-    reason: &'static str,
-    detail: Option<&'a str>,
-    connector: &'a ConnectorId,
-    owner: &'a Principal,
-    scopes: &'a Scopes,
-    url: Option<&'a str>,
-    ticket: Option<&'a str>,
-    expires_at: Option<UnixMillis>,
-    text: String,
-    http_409: String,
-}
-
-impl<'a> From<&'a Challenge> for ChallengeForm<'a> {
-    fn from(challenge: &'a Challenge) -> Self {
-        let Challenge { reason, connector, owner, scopes, url, ticket, expires_at } = challenge;
-        let detail = match reason {
-            ChallengeReason::Reconnect(why) => Some(*why),
-            ChallengeReason::StoreSecret(name) => Some(name.as_str()),
-            ChallengeReason::AskManager
-            | ChallengeReason::Connect
-            | ChallengeReason::StepUp
-            | ChallengeReason::Suspended => None,
-        };
-        Self {
-            reason: reason.as_str(),
-            detail,
-            connector,
-            owner,
-            scopes,
-            url: url.as_deref(),
-            ticket: ticket.as_deref(),
-            expires_at: *expires_at,
-            text: challenge.render(Form::Text).body,
-            http_409: challenge.render(Form::Http409).body,
-        }
-    }
-}
-
-/// A credential: the values for one call, in the open.
-#[derive(Serialize)]
-struct ReadyForm<'a> {
-    injections: Vec<InjectionForm<'a>>,
-    attribution: &'a Attribution,
-    generation: u64,
-    pool_key: String,
-    expires_at: Option<UnixMillis>,
-    scopes: &'a Scopes,
-    warnings: &'a [Warning],
-    server_url: Option<&'a str>,
-    audience: Option<&'a str>,
-    needs_proof: bool,
-}
-
-#[derive(Serialize)]
-struct InjectionForm<'a> {
-    target: &'a Target,
-    value: Exposed<'a>,
-}
-
-impl<'a> From<&'a Ready> for ReadyForm<'a> {
-    fn from(ready: &'a Ready) -> Self {
-        let injection = |injected: &'a Injected| InjectionForm {
-            target: &injected.target,
-            value: Exposed(&injected.value),
-        };
-        Self {
-            injections: ready.injected.iter().map(injection).collect(),
-            attribution: ready.attribution(),
-            generation: ready.generation(),
-            pool_key: ready.pool_key(),
-            expires_at: ready.expires_at(),
-            scopes: ready.scopes(),
-            warnings: ready.warnings(),
-            server_url: ready.server_url.as_ref().map(|url| url.as_str()),
-            audience: ready.audience.as_ref().map(|url| url.as_str()),
-            // No grant is bound to a key yet.
-            needs_proof: false,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct TransientForm<'a> {
-    retry_at: UnixMillis,
-    failure: FailureForm<'a>,
-    observed: Option<&'a Observation>,
-}
-
-impl<'a> From<&'a Transient> for TransientForm<'a> {
-    fn from(transient: &'a Transient) -> Self {
-        Self {
-            retry_at: transient.retry_at,
-            failure: FailureForm::from(&transient.failure),
-            observed: transient.observed.as_ref(),
-        }
     }
 }

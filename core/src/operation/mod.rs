@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::event::{Event, What};
+use crate::hex;
 use crate::moment::{Moment, UnixMillis};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::upstream::Place;
@@ -222,7 +223,7 @@ pub struct OperationId(pub(crate) [u8; 16]);
 
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::with_text(&self.0, |text| f.write_str(text))
     }
 }
 
@@ -234,16 +235,13 @@ impl fmt::Debug for OperationId {
 
 impl Serialize for OperationId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        hex::serialize(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for OperationId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let number = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32);
-        let number = number.ok_or_else(|| serde::de::Error::custom("not an operation id"))?;
-        Ok(Self(number.to_be_bytes()))
+        hex::deserialize(deserializer).map(Self)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Our redirect URIs and callback paths.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Invalid;
 use super::url::{HttpUrl, PlainHttp};
+use crate::hex;
 
 /// A redirect URI of ours, kept byte for byte: `https` anywhere, or `http` on a loopback host (RFC 8252 §7.3), with a
 /// path, without userinfo or fragment.
@@ -103,15 +103,12 @@ pub enum ApplicationType {
 /// so that a callback that arrives on another issuer's path is seen.
 pub fn callback_path(issuer: &str, sends_iss: bool) -> String {
     // atk:MIX-01
-    let mut path = String::from("/callback");
-    if !sends_iss {
-        path.push('/');
-        for byte in Sha256::digest(issuer).iter().take(8) {
-            // INVARIANT: writing to a String cannot fail.
-            let _ = write!(path, "{byte:02x}");
-        }
+    if sends_iss {
+        return "/callback".to_owned();
     }
-    path
+    hex::with_text(Sha256::digest(issuer).get(..8).unwrap_or_default(), |digits| {
+        format!("/callback/{digits}")
+    })
 }
 
 #[cfg(test)]

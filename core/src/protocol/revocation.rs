@@ -43,6 +43,8 @@ pub enum RevocationAnswer {
     Gone,
     /// It still lives: the issuer cannot answer now. `Retry-After` may say until when.
     StillValid,
+    /// The issuer does not revoke tokens of this type (RFC 7009 §2.2.1): it ends by itself.
+    NotOffered,
     /// It still lives: the issuer refused the request, in these words. Asking again will hardly help.
     Refused(Option<PeerText>),
 }
@@ -62,6 +64,9 @@ pub fn read(status: u16, body: &[u8]) -> RevocationAnswer {
                 if status == 400 && matches!(error.error.as_str(), "invalid_token" | "invalid_grant") =>
             {
                 RevocationAnswer::Gone
+            }
+            Some(error) if status == 400 && error.error == "unsupported_token_type" => {
+                RevocationAnswer::NotOffered
             }
             error => RevocationAnswer::Refused(error.map(|error| error.words())),
         },

@@ -5,14 +5,14 @@
 //! another user's key does not open. The nonce is derived from entropy, store key, head and plaintext: entropy that
 //! repeats gives no repeated nonce over other content. Sealing does not stop someone who can write the store from putting an older row back.
 
-use std::fmt;
+use std::{fmt, io};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Key;
 use crate::moment::Entropy;
@@ -20,7 +20,6 @@ use crate::moment::Entropy;
 const FORMAT_XCHACHA20_POLY1305: u8 = 1;
 const HEAD: usize = 6;
 const NONCE: usize = 24;
-const TAG: usize = 16;
 
 /// A key for sealing: an id that is never used again, and 32 random bytes.
 #[derive(Clone)]
@@ -120,14 +119,20 @@ impl Keyring {
         Ok(())
     }
 
-    /// Seals a record's plaintext for one store key.
-    pub(crate) fn seal(&self, entropy: &Entropy, key: &Key, version: u8, plaintext: &[u8]) -> Vec<u8> {
+    /// Seals what is written into the plaintext, for one store key.
+    pub(crate) fn seal(
+        &self,
+        entropy: &Entropy,
+        key: &Key,
+        version: u8,
+        write: impl FnOnce(&mut Plaintext),
+    ) -> Vec<u8> {
         //= spec/mcp-2026-07-28.md#sec-token-theft
         //# Tokens MUST be stored securely, and no token, code, secret or assertion stands in a URL, a log or
         //# a referrer (NET-07, all).
         //= spec/mcp-2026-07-28.md#idx-refresh-tokens
         //# A refresh token MUST be readable neither on the wire nor in the store (REF-05, U).
-        seal_with(&self.current, entropy, key.as_bytes(), version, plaintext)
+        seal_with(&self.current, entropy, key.as_bytes(), version, write)
     }
 
     /// Opens a record: its version and plaintext. `None`: altered, moved, cut, or sealed under a key that is not in the ring.
@@ -141,13 +146,8 @@ impl Keyring {
 
     /// A text that carries the tenant's name, sealed for one purpose (`state`, `ticket`).
     pub(crate) fn locate(&self, entropy: &Entropy, purpose: &str, tenant: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(seal_with(
-            &self.routing,
-            entropy,
-            purpose.as_bytes(),
-            0,
-            tenant.as_bytes(),
-        ))
+        let write = |plaintext: &mut Plaintext| plaintext.push(tenant.as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(seal_with(&self.routing, entropy, purpose.as_bytes(), 0, write))
     }
 
     /// The tenant's name in a text made by [`Keyring::locate`] for the same purpose.
@@ -162,22 +162,69 @@ impl Keyring {
 /// The routing key's id in envelopes. Sealing keys live in the same number space, so a ring refuses it for them.
 const ROUTING_ID: u32 = u32::MAX;
 
-fn seal_with(with: &SealingKey, entropy: &Entropy, place: &[u8], version: u8, plaintext: &[u8]) -> Vec<u8> {
-    let mut envelope = Vec::with_capacity(plaintext.len().saturating_add(HEAD + NONCE + TAG));
-    envelope.extend_from_slice(&[FORMAT_XCHACHA20_POLY1305, version]);
-    envelope.extend_from_slice(&with.id.to_be_bytes());
-    let aad = [envelope.as_slice(), place].concat();
+/// What is to be sealed, in the buffer in which it will be: it is encrypted where it stands, so that no copy of a token stays
+/// behind in freed memory. For the same reason a buffer that is outgrown, or dropped, is wiped.
+pub(crate) struct Plaintext(Vec<u8>);
+
+impl Plaintext {
+    /// Appends bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let len = self.0.len().saturating_add(bytes.len());
+        if len > self.0.capacity() {
+            let mut larger = Vec::with_capacity(len.saturating_mul(2));
+            larger.extend_from_slice(&self.0);
+            drop(Self(std::mem::replace(&mut self.0, larger)));
+        }
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl io::Write for Plaintext {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Plaintext {
+    /// What lies behind the end was never written to.
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+/// A connection with a grant fits; a buffer that is larger than needed gives the rest back.
+const ENVELOPE_MOSTLY: usize = 4096;
+
+fn seal_with(
+    with: &SealingKey,
+    entropy: &Entropy,
+    place: &[u8],
+    version: u8,
+    write: impl FnOnce(&mut Plaintext),
+) -> Vec<u8> {
+    let mut buffer = Plaintext(Vec::with_capacity(ENVELOPE_MOSTLY));
+    buffer.push(&[FORMAT_XCHACHA20_POLY1305, version]);
+    buffer.push(&with.id.to_be_bytes());
+    let aad = [buffer.0.as_slice(), place].concat();
+    buffer.push(&[0; NONCE]);
+    write(&mut buffer);
+    let Some((head, plaintext)) = buffer.0.split_at_mut_checked(HEAD + NONCE) else { return Vec::new() };
     // atk:IMP-05: the nonce depends on everything sealed.
-    let digest = Sha256::new_with_prefix(&aad).chain_update(plaintext).finalize();
+    let digest = Sha256::new_with_prefix(&aad).chain_update(&*plaintext).finalize();
     let seed = entropy.bytes_for(&[b"seal/nonce", &digest]);
     let nonce: [u8; NONCE] = std::array::from_fn(|at| seed.get(at).copied().unwrap_or_default());
-    envelope.extend_from_slice(&nonce);
-    // INVARIANT: encryption fails only beyond 256 GiB; a record is at most 256 KiB.
-    let sealed = with
-        .cipher()
-        .encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad })
-        .unwrap_or_default();
-    envelope.extend_from_slice(&sealed);
+    head.iter_mut().skip(HEAD).zip(nonce).for_each(|(place, byte)| *place = byte);
+    // INVARIANT: encryption fails only beyond 256 GiB, where it leaves the plaintext as it is; a record is at most 256 KiB.
+    let sealed = with.cipher().encrypt_inout_detached(&XNonce::from(nonce), &aad, plaintext.into());
+    let Ok(tag) = sealed else { return Vec::new() };
+    buffer.push(&tag);
+    let mut envelope = std::mem::take(&mut buffer.0);
+    envelope.shrink_to_fit();
     envelope
 }
 
@@ -218,7 +265,7 @@ mod tests {
     // atk:IMP-12
     #[test]
     fn every_flipped_bit_and_every_cut_is_refused() {
-        let envelope = ring(1, 1).seal(&entropy(9), &key("a"), 3, b"hello");
+        let envelope = ring(1, 1).seal(&entropy(9), &key("a"), 3, |it| it.push(b"hello"));
         assert_eq!(&*ring(1, 1).open(&key("a"), &envelope).unwrap().1, b"hello");
         for at in 0..envelope.len() {
             for bit in 0..8 {
@@ -230,20 +277,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_written_piece_by_piece_and_outgrows_the_buffer_is_sealed_whole() {
+        let envelope =
+            ring(1, 1).seal(&entropy(9), &key("a"), 3, |it| (0..3_000).for_each(|_| it.push(b"token")));
+        assert_eq!(*ring(1, 1).open(&key("a"), &envelope).unwrap().1, b"token".repeat(3_000));
+        assert_eq!(envelope.len(), envelope.capacity());
+    }
+
     // atk:TEN-11
     #[test]
     fn a_row_moved_to_another_key_does_not_open() {
-        let envelope = ring(1, 1).seal(&entropy(9), &key("alice"), 1, b"token");
+        let envelope = ring(1, 1).seal(&entropy(9), &key("alice"), 1, |it| it.push(b"token"));
         assert!(ring(1, 1).open(&key("mallory"), &envelope).is_none());
     }
 
     #[test]
     fn an_older_key_opens_and_the_current_one_seals() {
-        let old = ring(1, 1).seal(&entropy(9), &key("a"), 1, b"token");
+        let old = ring(1, 1).seal(&entropy(9), &key("a"), 1, |it| it.push(b"token"));
         let turned =
             ring(2, 50).with_older(SealingKey::new(1, std::array::from_fn(|at| 1 + at as u8))).unwrap();
         assert!(turned.open(&key("a"), &old).is_some());
-        let new = turned.seal(&entropy(9), &key("a"), 1, b"token");
+        let new = turned.seal(&entropy(9), &key("a"), 1, |it| it.push(b"token"));
         assert_eq!(new[2..6], [0, 0, 0, 2]);
         assert!(ring(1, 1).open(&key("a"), &new).is_none());
     }
@@ -252,7 +307,7 @@ mod tests {
     #[test]
     fn repeated_entropy_repeats_no_nonce_over_other_content() {
         let nonce = |at: &str, text: &[u8]| {
-            ring(1, 1).seal(&entropy(9), &key(at), 1, text)[HEAD..HEAD + NONCE].to_vec()
+            ring(1, 1).seal(&entropy(9), &key(at), 1, |it| it.push(text))[HEAD..HEAD + NONCE].to_vec()
         };
         assert_ne!(nonce("a", b"x"), nonce("a", b"y"));
         assert_ne!(nonce("a", b"x"), nonce("b", b"x"));

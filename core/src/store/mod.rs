@@ -7,6 +7,8 @@ mod keyring;
 mod record;
 pub(crate) mod records;
 mod sealed_text;
+#[cfg(feature = "seam")]
+pub mod seam;
 
 pub use key::{InvalidKey, KEY_MAX_BYTES, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};

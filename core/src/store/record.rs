@@ -3,11 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use super::Key;
+use super::{Key, Keyring};
 use crate::error::{Code, Failure};
-use crate::moment::UnixMillis;
+use crate::moment::{Entropy, UnixMillis};
 use crate::operation::{Action, Context, OperationId, Precondition, Version, Versioned, Write};
 
 /// A kind of record with its version. A release reads versions N and N − 1 and writes N.
@@ -17,8 +16,8 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 }
 
 /// A record as read, with what a conditional write needs.
-#[derive(Debug)]
-#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Clone, Hash))]
 pub(crate) struct Stored<T> {
     pub(crate) record: T,
     pub(crate) version: Version,
@@ -60,16 +59,7 @@ impl Context<'_> {
         key: &Key,
         stored: Option<&Versioned>,
     ) -> Result<Option<Stored<T>>, Failure> {
-        let Some(stored) = stored else { return Ok(None) };
-        let (version, plaintext) =
-            self.engine.keyring().open(key, &stored.value).ok_or(Code::StoreIntegrity)?;
-        // atk:IMP-13: there is no N - 1 yet.
-        if version != T::VERSION {
-            return Err(Failure::new(Code::StoreIntegrity).because("the record version is not supported"));
-        }
-        let read: Reading<T> = serde_json::from_slice(&plaintext)
-            .map_err(|_| Failure::new(Code::StoreIntegrity).because("the record's content is not valid"))?;
-        Ok(Some(Stored { record: read.record, version: stored.version, written_by: read.by }))
+        stored.map(|stored| open(self.engine.keyring(), key, stored)).transpose()
     }
 
     /// Which transaction wrote a stored value; `None` if there is none or it does not open.
@@ -91,16 +81,40 @@ impl Context<'_> {
         by: OperationId,
         expires_at: Option<UnixMillis>,
     ) -> Write {
-        let action = Action::Put { value: self.seal(key, record, by), expires_at: expires_at.map(|at| at.0) };
+        let value = seal(self.engine.keyring(), &self.moment.entropy, key, record, by);
+        let action = Action::Put { value, expires_at: expires_at.map(|at| at.0) };
         Write { key: key.clone(), precondition, action }
     }
+}
 
-    /// Seals a record for its key.
-    fn seal<T: Record>(&self, key: &Key, record: &T, by: OperationId) -> Vec<u8> {
-        // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
-        let plaintext = Zeroizing::new(serde_json::to_vec(&Writing { by, record }).unwrap_or_default());
-        self.engine.keyring().seal(&self.moment.entropy, key, T::VERSION, &plaintext)
+/// Opens a stored value of one kind; see [`Context::open`].
+pub(super) fn open<T: Record>(
+    keyring: &Keyring,
+    key: &Key,
+    stored: &Versioned,
+) -> Result<Stored<T>, Failure> {
+    let (version, plaintext) = keyring.open(key, &stored.value).ok_or(Code::StoreIntegrity)?;
+    // atk:IMP-13: there is no N - 1 yet.
+    if version != T::VERSION {
+        return Err(Failure::new(Code::StoreIntegrity).because("the record version is not supported"));
     }
+    let read: Reading<T> = serde_json::from_slice(&plaintext)
+        .map_err(|_| Failure::new(Code::StoreIntegrity).because("the record's content is not valid"))?;
+    Ok(Stored { record: read.record, version: stored.version, written_by: read.by })
+}
+
+/// Seals a record for its key.
+pub(super) fn seal<T: Record>(
+    keyring: &Keyring,
+    entropy: &Entropy,
+    key: &Key,
+    record: &T,
+    by: OperationId,
+) -> Vec<u8> {
+    keyring.seal(entropy, key, T::VERSION, |plaintext| {
+        // INVARIANT: records are plain structs with text keys; writing them as JSON cannot fail.
+        let _ = serde_json::to_writer(plaintext, &Writing { by, record });
+    })
 }
 
 /// SHA-256 over (kind, value): how states and tickets are found without being stored. Never keyed.

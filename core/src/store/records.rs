@@ -9,6 +9,7 @@ use super::record::Record;
 use super::sealed_text;
 use crate::address::AddressPolicy;
 use crate::connector::{Connector, Dialect, Waivers};
+use crate::hex;
 use crate::moment::UnixMillis;
 use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal};
@@ -103,7 +104,7 @@ record! {
 /// The hash of a flow's state, as stored in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct FlowHash(pub(crate) [u8; 32]);
+pub(crate) struct FlowHash(#[serde(with = "hex")] pub(crate) [u8; 32]);
 
 /// What the issuer gave once, and the state of keeping it alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,8 +175,10 @@ pub(crate) struct Terms {
     pub(crate) protected: bool,
     pub(crate) dialect: Dialect,
     pub(crate) waivers: Waivers,
-    /// For the token and revocation endpoints.
+    /// For the token endpoint.
     pub(crate) address_policy: AddressPolicy,
+    /// For the revocation endpoint, which may stand on another host.
+    pub(crate) revocation_policy: AddressPolicy,
     pub(crate) connector_revision: u64,
 }
 
@@ -315,11 +318,11 @@ pub(crate) enum FlowStatus {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Binding {
     /// SHA-256 over the per-browser secret and the flow.
-    Browser([u8; 32]),
+    Browser(#[serde(with = "hex")] [u8; 32]),
     /// The caller who began hands the callback URL in.
     Paste,
     /// SHA-256 over the secret of the process that listens, and the flow.
-    Process([u8; 32]),
+    Process(#[serde(with = "hex")] [u8; 32]),
 }
 
 record! {

@@ -1,14 +1,13 @@
 //! Where the browser comes back to: one path of ours for issuers that name themselves there, a path of its own for each
 //! of the others.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use super::discovery::IssuerFacts;
 use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::{Code, Failure};
+use crate::hex;
 use crate::principal::{ConnectorId, TenantId};
 use crate::protocol::redirect_uri::{RedirectUri, callback_path};
 
@@ -76,11 +75,7 @@ fn own_path(tenant: &TenantId, connector: &ConnectorId, issuer: &str) -> String 
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().take(8).fold(String::from("/callback/"), |mut path, byte| {
-        // INVARIANT: writing to a String cannot fail.
-        let _ = write!(path, "{byte:02x}");
-        path
-    })
+    hex::with_text(digest.finalize().get(..8).unwrap_or_default(), |digits| format!("/callback/{digits}"))
 }
 
 fn unusable(reason: &'static str) -> Failure {

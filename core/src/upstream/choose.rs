@@ -48,10 +48,10 @@ pub(crate) enum Standing {
 impl Connection {
     /// What it is good for now.
     pub(crate) fn standing(&self, now: UnixMillis, limits: &Limits) -> Standing {
-        let Some(grant) = &self.grant else { return Standing::Absent };
         if self.suspended.is_some() {
             return Standing::Suspended;
         }
+        let Some(grant) = &self.grant else { return Standing::Absent };
         match (grant.is_usable(now), grant.condemned) {
             (true, Some(_)) => Standing::Usable,
             (false, Some(why)) => Standing::Ended(why.as_str()),

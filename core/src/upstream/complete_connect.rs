@@ -46,7 +46,7 @@ use crate::protocol::scopes::Scopes;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
 use crate::secret::Secret;
-use crate::store::records::{Connection, Flow, FlowHash, FlowStatus};
+use crate::store::records::{Binding, Connection, Flow, FlowHash, FlowStatus};
 use crate::store::{Key, lookup_hash};
 
 /// Hands in what came to the callback address.
@@ -434,7 +434,12 @@ impl Callback {
         let response = read(&self.arguments)?;
         // atk:MIX-01, atk:MIX-07: each issuer that does not name itself has a path of its own.
         let expected = RedirectUri::new(flow.redirect_uri.as_str()).map_err(|_| Code::StoreIntegrity)?;
-        if response.path().is_some_and(|path| path != expected.path()) {
+        // Without a path there is nothing to compare; only a person who pastes may leave it out.
+        let in_place = match response.path() {
+            Some(path) => path == expected.path(),
+            None => flow.binding == Binding::Paste,
+        };
+        if !in_place {
             return Err(Code::ContextMismatch.into());
         }
         response.answer_of(&flow.terms.issuer, flow.iss_promised).map_err(|wrong| match wrong {
@@ -495,6 +500,10 @@ fn judge(answer: Result<HttpResponse, HttpFault>) -> Result<TokenResponse, (End,
         TokenAnswer::Tokens(tokens) => Ok(tokens),
         TokenAnswer::InDoubt(invalid) => {
             Err((DOUBTFUL, Failure::new(Code::TokenResponseInvalid).because(invalid.0)))
+        }
+        // An issuer in trouble may have issued before it fell over; one that says "later" has not.
+        TokenAnswer::Unavailable if matches!(response.status, 500..=599) && response.status != 503 => {
+            Err((DOUBTFUL, Code::IssuerUnavailable.into()))
         }
         TokenAnswer::Unavailable => Err((CERTAIN, Code::IssuerUnavailable.into())),
         TokenAnswer::Refused(error) => {

@@ -153,7 +153,8 @@ impl Fate {
     fn of(cx: &Context<'_>, answer: Result<HttpResponse, HttpFault>) -> Self {
         let Ok(response) = answer else { return Self::Alive(None) };
         match revocation::read(response.status, response.body.expose()) {
-            RevocationAnswer::Gone => Self::Gone,
+            // What the issuer never revokes needs no second asking: it lives as long as it said.
+            RevocationAnswer::Gone | RevocationAnswer::NotOffered => Self::Gone,
             RevocationAnswer::Refused(_) => Self::Alive(None),
             RevocationAnswer::StillValid => Self::Alive(
                 response.header("retry-after").and_then(|value| retry_after::read(value, cx.now())),

@@ -200,6 +200,9 @@ impl Import {
             _ => false,
         };
         let audience = resource.as_ref().filter(|_| server.is_some()).or(server.as_ref()).unwrap_or(&issuer);
+        let plain = cx.engine.plain_http();
+        let revocation =
+            arguments.revocation_endpoint.as_deref().and_then(|url| HttpUrl::parse(url, plain).ok());
         Ok(Terms {
             issuer: arguments.issuer.clone(),
             token_endpoint: arguments.token_endpoint.clone(),
@@ -212,7 +215,8 @@ impl Import {
             protected: true,
             dialect: connector.dialect.clone(),
             waivers: connector.waivers.clone(),
-            address_policy: egress(connector, cx.engine.plain_http(), &token_endpoint),
+            address_policy: egress(connector, plain, &token_endpoint),
+            revocation_policy: egress(connector, plain, revocation.as_ref().unwrap_or(&token_endpoint)),
             connector_revision: record.revision,
         })
     }

@@ -91,6 +91,19 @@ impl Connection {
         }
     }
 
+    /// Takes out of the outbox what is in use again: an issuer may give one and the same token at every consent.
+    pub(crate) fn spare_current(&mut self) {
+        let held = self.awaiting.as_deref().map(|awaiting| &awaiting.grant);
+        let current: Vec<&Secret> = self
+            .grant
+            .as_deref()
+            .into_iter()
+            .chain(held)
+            .flat_map(|grant| std::iter::once(&grant.access_token).chain(&grant.refresh_token))
+            .collect();
+        self.outbox.retain(|parked| !current.contains(&&parked.token));
+    }
+
     /// Adds tokens that must be revoked upstream; one that is there already is not added twice.
     pub(crate) fn park(&mut self, tokens: Vec<Parked>) {
         for parked in tokens {
@@ -142,7 +155,7 @@ impl Grant {
             refresh,
             endpoint: endpoint.clone(),
             client: self.terms.client.clone(),
-            address_policy: self.terms.address_policy.clone(),
+            address_policy: self.terms.revocation_policy.clone(),
             tries: 0,
             after: UnixMillis(0),
         };

@@ -29,6 +29,7 @@ pub struct Ready {
     /// When a refresh is due.
     pub(crate) due_at: Option<UnixMillis>,
     pub(crate) scopes: Scopes,
+    pub(crate) pool_key: String,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) resolved_at: UnixMillis,
     /// The records it rests on, with their versions.
@@ -113,10 +114,7 @@ impl Ready {
             return Ok(true);
         }
         let plain = if self.loopback_http { PlainHttp::Loopback } else { PlainHttp::Never };
-        let url = HttpUrl::parse(url, plain)
-            .map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
-        let in_audience = self.audience.as_ref().is_none_or(|audience| resource::covers(audience, &url));
-        Ok(in_audience && resource::covers(server, &url))
+        covers(server, self.audience.as_ref(), plain, url)
     }
 
     /// In the header, once, and nowhere else.
@@ -150,10 +148,8 @@ impl Ready {
     }
 
     /// A key for pools of upstream sessions: those of another owner or generation are never shared.
-    pub fn pool_key(&self) -> String {
-        let Attribution { owner, connector, connection, generation, .. } = &self.attribution;
-        let connection = connection.map(|id| id.to_string()).unwrap_or_default();
-        format!("{:?}:{}:{connector}:{connection}:{generation}", owner.kind(), owner.id())
+    pub fn pool_key(&self) -> &str {
+        &self.pool_key
     }
 
     /// When the credential ends, if that is known.
@@ -170,4 +166,19 @@ impl Ready {
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
+}
+
+/// Whether a request to this URL stays within the connector's server and the grant's audience.
+///
+/// # Errors
+/// `config.url_not_covered`: it is not acceptable as a URL.
+pub(crate) fn covers(
+    server: &HttpUrl,
+    audience: Option<&HttpUrl>,
+    plain: PlainHttp,
+    url: &str,
+) -> Result<bool, Failure> {
+    let url =
+        HttpUrl::parse(url, plain).map_err(|invalid| Failure::new(Code::UrlNotCovered).because(invalid.0))?;
+    Ok(audience.is_none_or(|audience| resource::covers(audience, &url)) && resource::covers(server, &url))
 }

@@ -28,6 +28,7 @@ use super::place::Place;
 use super::{Exchange, Transaction};
 use crate::engine::save_time;
 use crate::error::{Code, Failure};
+use crate::event::What;
 use crate::limits::TOKEN_RESPONSE_MAX_BYTES;
 use crate::moment::UnixMillis;
 use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, OperationId, Progress, Version};
@@ -132,7 +133,7 @@ impl Refresh {
             }
             (State::Settling(transaction, failure), answer) => {
                 let step = transaction.step(cx, answer);
-                Self::settling(wish, watch, failure, step)
+                Self::settling(cx, wish, watch, failure, step)
             }
             (State::Draining(drain), answer) => {
                 let step = drain.step(cx, answer);
@@ -172,10 +173,8 @@ impl Refresh {
         match take {
             Take::Gone => Progress::done(Refreshed::Gone),
             Take::Condemned => {
-                cx.emit_about(
-                    &wish.place,
-                    crate::event::What::ReauthNeeded { reason: Condemned::InDoubt.as_str().to_owned() },
-                );
+                let reason = Condemned::InDoubt.as_str().to_owned();
+                cx.emit_about(&wish.place, What::ReauthNeeded { reason });
                 Progress::done(Refreshed::Reauth)
             }
             Take::Dead => Progress::done(Refreshed::Reauth),
@@ -279,11 +278,12 @@ impl Refresh {
         failure: Failure,
     ) -> Progress<Self, Refreshed> {
         let step = Transaction::begin(cx, Settle::new(&wish, leased, settlement));
-        Self::settling(wish, watch, failure, step)
+        Self::settling(cx, wish, watch, failure, step)
     }
 
     /// What follows a settled answer: whatever the record now says.
     fn settling(
+        cx: &mut Context<'_>,
         wish: Wish,
         watch: Watch,
         failure: Failure,
@@ -296,11 +296,17 @@ impl Refresh {
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(settle::Settled::Gone)) => Progress::done(Refreshed::Gone),
-            Progress::Done(Ok(settle::Settled::Dead)) => Progress::done(Refreshed::Reauth),
+            Progress::Done(Ok(settle::Settled::Dead(connection))) => {
+                let grant = connection.grant.as_ref();
+                let why = grant.and_then(|grant| grant.condemned).map_or("expired", Condemned::as_str);
+                cx.emit_about(&wish.place, What::ReauthNeeded { reason: why.to_owned() });
+                Progress::done(Refreshed::Reauth)
+            }
             Progress::Done(Ok(settle::Settled::Usable(connection))) => {
                 Progress::done(Refreshed::Usable(connection))
             }
             Progress::Done(Ok(settle::Settled::Later { until })) => {
+                cx.emit_about(&wish.place, What::RefreshPostponed { until });
                 let failure = failure.retry_at(until);
                 Progress::done(Refreshed::Transient { until, observed: None, failure })
             }
@@ -322,7 +328,7 @@ impl Refresh {
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(Saved::Fresh(connection))) => {
                 let generation = connection.generation;
-                cx.emit_about(&wish.place, crate::event::What::Refreshed { generation });
+                cx.emit_about(&wish.place, What::Refreshed { generation });
                 Progress::done(Refreshed::Usable(connection))
             }
             Progress::Done(Ok(Saved::Adopted(connection))) => Progress::done(Refreshed::Usable(connection)),

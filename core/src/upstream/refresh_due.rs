@@ -111,8 +111,8 @@ impl Machine for RefreshingDue {
                     {
                         Self::refresh(cx, run, place, &connector.record, &stored.record)
                     }
-                    // A damaged row must not keep the others from being refreshed.
-                    (Err(_), _) | (_, Err(_)) => Self::next(run),
+                    // A damaged row must not keep the others from being refreshed; a connector may come back.
+                    (Err(_), _) | (_, Err(_)) | (Ok(None), Ok(Some(_))) => Self::next(run),
                     // Nothing wants it any more: whoever finds a stale index entry deletes it.
                     _ => Self::remove(run, entry),
                 }

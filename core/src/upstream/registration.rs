@@ -314,10 +314,16 @@ fn request(cx: &Context<'_>, wanted: &Wanted) -> Result<Effect, Failure> {
 
 /// How we want to authenticate: a site keeps a secret where the issuer gives one, a program on somebody's machine cannot.
 /// The issuer's answer counts.
+///
+/// COMPAT: of two listed methods the body comes before the header: issuers built on the MCP Python SDK list both, and want
+/// `client_id` in the body even beside the header, where others refuse it.
 fn wished(supported: Option<&[String]>, application_type: ApplicationType) -> Option<AuthMethod> {
     use AuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public};
     let order = match application_type {
-        ApplicationType::Native => [Public, ClientSecretBasic, ClientSecretPost],
+        ApplicationType::Native => [Public, ClientSecretPost, ClientSecretBasic],
+        ApplicationType::Web if supported.is_some_and(|list| !list.is_empty()) => {
+            [ClientSecretPost, ClientSecretBasic, Public]
+        }
         ApplicationType::Web => [ClientSecretBasic, ClientSecretPost, Public],
     };
     let listed = |method: &AuthMethod| {
@@ -435,7 +441,7 @@ mod tests {
             (
                 Some(list(&["client_secret_post", "client_secret_basic"])),
                 web,
-                Some(AuthMethod::ClientSecretBasic),
+                Some(AuthMethod::ClientSecretPost),
             ),
             (Some(list(&["private_key_jwt", "tls_client_auth"])), web, None),
         ] {

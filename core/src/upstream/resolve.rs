@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::pick::{Ask, Found, Pick, Picked, Use};
 use super::ready::{Attribution, Injected, Ready, Warning};
@@ -108,7 +109,7 @@ pub(crate) struct Gathered {
     connector_id: ConnectorId,
     connector: Connector,
     own: Option<Box<Use>>,
-    accounts: Vec<(ConnectorId, Secret)>,
+    accounts: Vec<(ConnectorId, Box<Use>)>,
     secrets: Vec<(String, SecretOwner, Secret)>,
     seen: Vec<(Key, Option<Version>)>,
     renewable: bool,
@@ -230,8 +231,7 @@ impl Resolving {
             Progress::Done(Ok(picked)) => match picked.found {
                 Found::Use(used) => {
                     gathered.note(picked.seen);
-                    let Some(grant) = &used.connection.grant else { return Progress::fail(Code::Internal) };
-                    gathered.accounts.push((account, grant.access_token.clone()));
+                    gathered.accounts.push((account, used));
                     Self::gather(cx, gathered)
                 }
                 found => Self::found(cx, found),
@@ -358,6 +358,41 @@ impl Gathered {
             .map(|(name, _)| name.to_owned())
     }
 
+    /// Every connection whose token goes into the call.
+    fn used(&self) -> impl Iterator<Item = &Use> {
+        self.own.iter().chain(self.accounts.iter().map(|(_, used)| used)).map(|used| &**used)
+    }
+
+    /// The earliest of a time over all tokens: a call is as good as the first of them to end.
+    fn first(&self, time: impl Fn(&Use) -> Option<UnixMillis>) -> Option<UnixMillis> {
+        self.used().filter_map(time).min()
+    }
+
+    /// Names everything that makes this call different from others: SHA-256 over length-prefixed parts.
+    fn pool_key(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            digest.update((bytes.len() as u64).to_be_bytes());
+            digest.update(bytes);
+        };
+        let owner = self.own.as_ref().map_or(&self.caller.principal, |own| &own.owner);
+        part(self.caller.tenant.as_str().as_bytes());
+        part(owner.kind().as_str().as_bytes());
+        part(owner.id().as_bytes());
+        part(self.connector_id.as_str().as_bytes());
+        for used in self.used() {
+            part(&used.connection.id.0);
+            part(&used.connection.generation.to_be_bytes());
+        }
+        // A secret that was replaced has another version.
+        let secrets: Vec<_> = self.secret_keys().into_iter().map(|(_, _, key)| key).collect();
+        for (key, version) in self.seen.iter().filter(|(key, _)| secrets.contains(key)) {
+            part(key.as_bytes());
+            part(&version.map_or(0, |version| version.0).to_be_bytes());
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn into_ready(self, cx: &Context<'_>) -> Result<Ready, Failure> {
         let plain = cx.engine.plain_http();
         let parse = |text: &str| {
@@ -371,7 +406,8 @@ impl Gathered {
                 Source::Connection => grant.ok_or(Code::Internal)?.access_token.expose(),
                 Source::Account(account) => {
                     let token = self.accounts.iter().find(|(have, _)| have == account);
-                    token.ok_or(Code::SourceMissing)?.1.expose()
+                    let grant = token.and_then(|(_, used)| used.connection.grant.as_deref());
+                    grant.ok_or(Code::SourceMissing)?.access_token.expose()
                 }
                 Source::Secret { name, of } => self.secret(name, *of).ok_or(Code::SecretMissing)?.expose(),
             };
@@ -385,7 +421,7 @@ impl Gathered {
             owner: owner.clone(),
             scope: self.own.as_ref().map_or("personal", |own| own.scope.as_str()),
             shared: *owner != caller.principal,
-            connector: self.connector_id,
+            connector: self.connector_id.clone(),
             connection: self.own.as_ref().map(|own| own.connection.id),
             generation: self.own.as_ref().map_or(0, |own| own.connection.generation),
         };
@@ -405,10 +441,10 @@ impl Gathered {
             server_url,
             audience,
             loopback_http: plain == PlainHttp::Loopback,
-            expires_at: grant.and_then(|grant| grant.expires_at),
-            due_at: grant
-                .zip(self.own.as_ref())
-                .and_then(|(grant, own)| grant.due_at(own.connection.id, cx.engine.limits())),
+            expires_at: self.first(|used| used.connection.grant.as_ref()?.expires_at),
+            due_at: self
+                .first(|used| used.connection.grant.as_ref()?.due_at(used.connection.id, cx.engine.limits())),
+            pool_key: self.pool_key(),
             scopes: grant.map(|grant| grant.scopes.clone()).unwrap_or_default(),
             warnings,
             resolved_at: cx.now(),

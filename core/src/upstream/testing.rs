@@ -108,7 +108,7 @@ impl Desk {
     pub(crate) fn put_version<T: Record>(&mut self, key: &Key, version: u8, record: &T) {
         let plain = json!({ "by": OperationId([9; 16]), "record": record }).to_string();
         let entropy = self.moment().entropy;
-        let sealed = self.engine.keyring().seal(&entropy, key, version, plain.as_bytes());
+        let sealed = self.engine.keyring().seal(&entropy, key, version, |it| it.push(plain.as_bytes()));
         self.put_raw(key, sealed);
     }
 
@@ -257,6 +257,7 @@ pub(crate) fn grant(tag: &str) -> Grant {
             dialect: Default::default(),
             waivers: Default::default(),
             address_policy: Default::default(),
+            revocation_policy: Default::default(),
             connector_revision: 1,
         },
         scopes: Scopes::parse("files:read").unwrap(),

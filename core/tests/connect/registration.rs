@@ -108,7 +108,7 @@ fn a_dynamic_registration_says_what_we_are_and_no_more() {
             "client_name": "Gateway",
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
-            "token_endpoint_auth_method": "client_secret_basic",
+            "token_endpoint_auth_method": "client_secret_post",
             "application_type": "web",
         })]
     );

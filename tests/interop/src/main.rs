@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 /// Runs the journey with one server, and says how it went. The number of its steps.
 async fn meet(name: &'static str, program: &str, script: &str, tools: Tools) -> std::result::Result<u32, ()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let notes = here.join("../../target/interop").join(name).with_extension("log");
+    let notes = here.join("../../target/interop").join(format!("{name}.log"));
     let server = match Server::start(program, &here.join(script), TOKEN_LIFETIME, &notes).await {
         Ok(server) => server,
         Err(error) => {

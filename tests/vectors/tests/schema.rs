@@ -9,6 +9,10 @@ use grantway_vectors::{directory, stored};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+/// The definitions that messages are held against.
+const ENTRIES: [&str; 8] =
+    ["begin", "engine", "effect", "reply", "outcome", "headers", "headers_answer", "vector"];
+
 fn schema() -> Value {
     let path = directory().join("../messages.schema.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -38,7 +42,7 @@ fn the_schema_is_one_and_every_definition_is_used() {
     assert!(jsonschema::draft202012::meta::is_valid(&schema));
     let text = schema.to_string();
     for name in schema["$defs"].as_object().unwrap().keys() {
-        let entry = ["begin", "engine", "effect", "reply", "outcome", "vector"].contains(&name.as_str());
+        let entry = ENTRIES.contains(&name.as_str());
         let result =
             name.strip_suffix("_ok").is_some_and(|operation| message::OPERATIONS.contains(&operation));
         assert!(entry || result || text.contains(&format!("\"#/$defs/{name}\"")), "{name}");
@@ -221,5 +225,40 @@ fn the_schema_knows_every_limit_and_every_slug() {
     let slug = definition("slug");
     for code in Code::ALL {
         check(&slug, &json!(code.slug()), code.slug());
+    }
+}
+
+#[test]
+fn headers_are_given_for_what_the_credential_is_for_and_for_nothing_else() {
+    let vector =
+        stored().into_iter().find(|vector| vector.name == "resolve_draws_on_account_and_secret").unwrap();
+    let engine = message::engine(vector.engine.get().as_bytes()).unwrap();
+    let outcome = vector.steps.last().unwrap().outcome.as_ref().unwrap();
+    let outcome: Value = serde_json::from_str(outcome.get()).unwrap();
+    let moment = vector.steps[0].moment.moment();
+    let ask = |url: &str| {
+        let request = json!({ "resolution": outcome["ok"]["ready"], "method": "POST", "url": url });
+        check(&definition("headers"), &request, url);
+        let answer = message::headers(&engine, &moment, request.to_string().as_bytes()).unwrap();
+        let answer = serde_json::from_slice(answer.expose()).unwrap();
+        check(&definition("headers_answer"), &answer, url);
+        answer
+    };
+    let names = |answer: &Value| -> Vec<String> {
+        answer["ok"].as_array().unwrap().iter().map(|pair| pair[0].as_str().unwrap().to_owned()).collect()
+    };
+    for url in ["https://mcp.good/mcp", "https://mcp.good/mcp/below?x=1"] {
+        assert_eq!(names(&ask(url)), ["Authorization", "X-Client"], "{url}");
+    }
+    // atk:AUD-06
+    for url in [
+        "https://mcp.good/other",
+        "https://mcp.good/mcp/../other",
+        "https://mcp.good.evil.example/mcp",
+        "https://mcp.good:8443/mcp",
+        "http://mcp.good/mcp",
+        "https://user@mcp.good/mcp",
+    ] {
+        assert_eq!(ask(url)["failure"]["slug"], "config.url_not_covered", "{url}");
     }
 }

@@ -1,22 +1,10 @@
 //! `grantway.toml`: what the host configures once, with the keys by reference and the first connectors.
 //!
 //! ```toml
-//! base_url = "https://gateway.example"
-//! client_name = "Example"
-//!
-//! [keys]
-//! routing = "env:GRANTWAY_ROUTING_KEY"
-//! # The first seals; the others only open what they have sealed.
-//! sealing = [{ id = 2, key = "file:sealing-2.key" }, { id = 1, key = "file:sealing-1.key" }]
-//!
-//! [limits]
-//! cache_max_age_ms = 2000
-//!
-//! [tenants.acme.connectors.notion]
-//! upstream.server.url = "https://mcp.notion.com/mcp"
+#![doc = include_str!("../../grantway.example.toml")]
 //! ```
 //!
-//! A key is 32 random bytes in base64url. The connectors only seed a store: one that an administrator has put stays as it is.
+//! The connectors only seed a store: one that an administrator has put stays as it is.
 //! Secrets never stand in the file, and no error quotes one.
 
 mod file;

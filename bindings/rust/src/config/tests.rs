@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use grantway_core::engine::Engine;
+
 use super::reference::Surroundings;
 use super::*;
 
@@ -53,6 +55,21 @@ fn a_file_says_what_the_engine_is_made_from() {
     assert_eq!((seed.tenant.as_str(), seed.id.as_str()), ("acme", "notion"));
     assert_eq!(seed.connector.server_url(), Some("https://mcp.example/mcp"));
     assert_eq!(seed.client_secret, Some(Secret::new("hunter2")));
+}
+
+#[test]
+fn the_example_in_the_documentation_is_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let third = KEY.replace("AAEC", "CCCC");
+    for (name, key) in [("sealing-2.key", OTHER), ("sealing-1.key", third.as_str())] {
+        fs::write(directory.path().join(name), key).unwrap();
+    }
+    let variable = |name: &str| Some(if name.ends_with("_KEY") { KEY } else { "hunter2" }.to_owned());
+    let surroundings = Surroundings { directory: directory.path(), variable: &variable };
+    let configuration = file::parse(include_str!("../../grantway.example.toml"), &surroundings).unwrap();
+    assert_eq!(configuration.seeds.len(), 2);
+    let engine = Engine::new(configuration.engine, configuration.keyring).unwrap();
+    crate::grantway::check_seeds(&engine, &configuration.seeds).unwrap();
 }
 
 #[test]

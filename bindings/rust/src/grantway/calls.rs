@@ -1,4 +1,4 @@
-//! Using connections: `resolve` with its cache, `report_rejected`.
+//! Using connections: `resolve` with its cache, `preflight`, `report_rejected`.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use grantway_core::error::Failure;
 use grantway_core::principal::Caller;
 use grantway_core::secret::Secret;
 use grantway_core::upstream::cache::{CachedResolution, Freshness};
+use grantway_core::upstream::preflight::{Preflight, Preflighted};
 use grantway_core::upstream::ready::Ready;
 use grantway_core::upstream::report_rejected::{self, ReportRejected};
 use grantway_core::upstream::resolve::{self, Resolve, Transient};
@@ -104,6 +105,15 @@ impl Grantway {
         let ready = Arc::clone(cached.ready());
         self.cache.keep(caller, connector, begun, cached);
         ready
+    }
+
+    /// All that is missing for calls to several upstreams, before a run begins that would stop at each of them.
+    ///
+    /// # Errors
+    /// As of the engine's `preflight`; or a name is none that a connector can have.
+    pub async fn preflight(&self, caller: &Caller, connectors: &[&str]) -> Result<Preflighted, Failure> {
+        let connectors = connectors.iter().map(|name| connector_id(name)).collect::<Result<_, _>>()?;
+        self.run(self.engine.preflight(Preflight::new(caller.clone(), connectors))).await
     }
 
     /// Says what to do about a call that the resource refused.

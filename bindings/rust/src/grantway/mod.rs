@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 
 use self::cache::{Cache, Withdrawing};
 pub use self::calls::{Rejection, Resolution};
+pub(crate) use self::seeds::check_seeds;
 pub use self::send::CallError;
 use crate::config::{ConfigFileError, Configuration, Seed};
 use crate::driver::{Host, drive};
@@ -64,7 +65,7 @@ impl Grantway {
     pub fn open(path: impl AsRef<Path>, store: impl Store) -> Result<Self, ConfigFileError> {
         let Configuration { engine, keyring, seeds } = Configuration::read(path)?;
         let engine = Engine::new(engine, keyring)?;
-        seeds::check(&engine, &seeds)?;
+        check_seeds(&engine, &seeds)?;
         let store_timeout = Duration::from_millis(engine.config().limits.store_timeout_ms);
         let transport = Arc::new(AtOnce::new(Hyper::new()?));
         let host = Host::new(Arc::new(store), transport).with_store_timeout(store_timeout);

@@ -13,7 +13,7 @@ use super::Grantway;
 use crate::config::Seed;
 
 /// Checks what can be checked without a store: the first step of an operation that is then dropped.
-pub(super) fn check(engine: &Arc<Engine>, seeds: &[Seed]) -> Result<(), ConfigError> {
+pub(crate) fn check_seeds(engine: &Arc<Engine>, seeds: &[Seed]) -> Result<(), ConfigError> {
     for seed in seeds {
         // Nothing of this moment is used.
         let moment = Moment::new(UnixMillis(1), [1; 32]);
@@ -48,7 +48,7 @@ impl Grantway {
         }
         let put_all = || async {
             for seed in &self.seeds {
-                // `check` has seen that it is acceptable.
+                // `check_seeds` has seen that it is acceptable.
                 let Ok(arguments) = put(seed) else { continue };
                 self.spawn(self.engine.put_connector(arguments), None).await?;
             }

@@ -70,3 +70,14 @@ async fn events_are_told_in_order_with_the_one_who_acted() {
     assert_eq!(told[0].actor, Some(admin().principal));
     assert!(told[1..].iter().all(|event| event.actor == Some(alice().principal)));
 }
+
+#[tokio::test]
+async fn before_a_run_all_that_is_missing_is_said_at_once() {
+    let (_, gw, alice) = Simulated::connected().await;
+    gw.put_connector(&admin(), "other", Connector::server("https://mcp.good/other"), None).await.unwrap();
+    let found = gw.preflight(&alice, &[CONNECTOR, "other", "nowhere"]).await.unwrap();
+    assert_eq!((found.missing.len(), found.failed.len()), (1, 1));
+    assert_eq!(found.missing[0].connector.as_str(), "other");
+    gw.disconnect(&alice, CONNECTOR, None).await.unwrap();
+    assert_eq!(gw.preflight(&alice, &[CONNECTOR, "other"]).await.unwrap().missing.len(), 2);
+}

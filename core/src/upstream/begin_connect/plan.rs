@@ -306,10 +306,18 @@ impl Plan {
     ) -> Result<Terms, Failure> {
         let connector = self.connector();
         let issuer = discovered.issuer;
+        let plain = cx.engine.plain_http();
         let token_endpoint = parse(cx, &issuer.token_endpoint)?;
+        let revocation_endpoint =
+            issuer.revocation_endpoint.as_deref().map(|url| parse(cx, url)).transpose()?;
         Ok(Terms {
             issuer: issuer.issuer,
-            address_policy: egress(connector, cx.engine.plain_http(), &token_endpoint),
+            address_policy: egress(connector, plain, &token_endpoint),
+            revocation_policy: egress(
+                connector,
+                plain,
+                revocation_endpoint.as_ref().unwrap_or(&token_endpoint),
+            ),
             token_endpoint: issuer.token_endpoint,
             revocation_endpoint: issuer.revocation_endpoint,
             client,

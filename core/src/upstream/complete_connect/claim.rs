@@ -78,7 +78,8 @@ impl Decide for Claim {
         connection.doubt |= connection.redeeming;
         connection.redeeming = true;
         let writes = vec![
-            cx.put(&self.key, as_flow, &flow, id, Some(flow.gone_at(cx.engine.limits()))),
+            // No end: the sweep has to find it if nobody finishes it, and takes it away.
+            cx.put(&self.key, as_flow, &flow, id, None),
             cx.put(&place_key, as_connection, &connection, id, None),
         ];
         Decision::Commit(writes, Claimed { flow, claim: id })

@@ -1,5 +1,6 @@
 //! The decision about a grant's lease: the one place that says whether a refresh token may be sent.
 
+use super::save::schedule;
 use super::{AttemptId, Observation, Wish};
 use crate::connector::InDoubt;
 use crate::error::{Code, Failure};
@@ -161,9 +162,10 @@ impl Decide for TakeLease {
         if grant.sends >= sends_max {
             grant.condemned = Some(Condemned::InDoubt);
             grant.lease = None;
+            let index = schedule(cx, &self.place, &mut connection);
             let write = cx.put(&key, precondition, &*connection, id, None);
             let take = if usable { Take::Usable(connection) } else { Take::Condemned };
-            return Decision::Commit(vec![write], take);
+            return Decision::Commit(std::iter::once(write).chain(index).collect(), take);
         }
         let until = *self.until.get_or_insert(now.plus(limits.lease_ms));
         let lease = Lease { attempt: id, until };

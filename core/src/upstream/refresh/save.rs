@@ -100,6 +100,7 @@ pub(crate) fn expiry(cx: &Context<'_>, obtained_at: UnixMillis, seconds: Option<
 /// The index entries of a connection as it is to be: `due` where its grant now wants it, and one that brings it before the
 /// sweep while tokens are parked in it.
 pub(crate) fn schedule(cx: &Context<'_>, place: &Place, connection: &mut Connection) -> Vec<Write> {
+    connection.spare_current();
     let parked = place.sweep_entry(cx, connection);
     let due = connection
         .grant

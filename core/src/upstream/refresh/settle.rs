@@ -75,7 +75,7 @@ impl Settlement {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) enum Settled {
-    Dead,
+    Dead(Box<Connection>),
     Gone,
     Later { until: UnixMillis },
     Usable(Box<Connection>),
@@ -115,7 +115,7 @@ impl Settle {
             return Settled::Usable(connection);
         }
         if grant.condemned.is_some() || grant.refresh_token.is_none() {
-            return Settled::Dead;
+            return Settled::Dead(connection);
         }
         Settled::Later { until: grant.backoff.map_or(cx.now(), |backoff| backoff.until) }
     }

@@ -37,7 +37,12 @@ impl Decide for Condemn {
         let mut connection = stored.record;
         let moved = connection.epoch != self.epoch || connection.generation != self.generation;
         match connection.grant.as_mut().filter(|_| !moved) {
-            Some(grant) if grant.condemned.is_none() => grant.condemned = Some(self.why),
+            // Also over what a refresh has found out: the resource's word ends the use of the access token as well.
+            Some(grant)
+                if !matches!(grant.condemned, Some(Condemned::IssuerChanged | Condemned::Rejected)) =>
+            {
+                grant.condemned = Some(self.why);
+            }
             Some(_) | None => return Decision::done(()),
         }
         let index = schedule(cx, &self.place, &mut connection);

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::Code;
+use crate::hex;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Versioned};
 use crate::protocol::scopes::Scopes;
@@ -20,7 +21,7 @@ pub(super) fn subject(resource: &str, operation: &str) -> String {
     //# Attempts SHOULD be counted per resource and operation, and oauth scopes that the user refused be
     //# remembered (STEP-08, U).
     let digest = Sha256::new().chain_update(resource).chain_update([0]).chain_update(operation).finalize();
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::with_text(digest.get(..8).unwrap_or_default(), str::to_owned)
 }
 
 /// Counts one step-up, if the budget allows it.

@@ -1,4 +1,4 @@
-//! `disconnect`, `import_grant`.
+//! `disconnect`, `import_grant`, `purge`, `sweep`.
 
 use grantway_testing::{CommitFault, Endpoint, Lands, Response};
 use serde_json::{Value, json};
@@ -85,6 +85,51 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             stage.world.on_commit(1, CommitFault::Unknown(Lands::Never));
             disconnect(caller("alice"))
         },
+    },
+    Scenario {
+        name: "sweep_finishes_a_revocation",
+        about: "A disconnect whose issuer could not be asked is finished later: the parked tokens are revoked and forgotten.",
+        play: |stage| {
+            stage.connect("alice");
+            stage.issuer.answer_instead(Endpoint::Revoke, 2, Response::new(503));
+            let (operation, arguments) = disconnect(caller("alice"));
+            stage.ok(operation, arguments);
+            stage.world.advance(HOUR);
+            ("sweep", json!({ "tenant": "acme" }))
+        },
+    },
+    Scenario {
+        name: "sweep_removes_what_has_ended",
+        about: "An attempt that nobody finished, and the link it began with.",
+        play: |stage| {
+            stage.ok("resolve", json!({ "caller": caller("bob"), "connector": "notes" }));
+            stage.begin_connect("alice");
+            stage.world.advance(HOUR);
+            ("sweep", json!({ "tenant": "acme", "limit": 50 }))
+        },
+    },
+    Scenario {
+        name: "purge_an_owner",
+        about: "All that a user has: the connection is emptied and its tokens are parked, the rest is removed.",
+        play: |stage| {
+            stage.connect("alice");
+            let secret = json!({ "caller": caller("alice"), "name": "key", "value": "canary-api-key" });
+            stage.ok("store_secret", secret);
+            ("purge", json!({ "caller": admin(), "what": { "owner": { "kind": "user", "id": "alice" } } }))
+        },
+    },
+    Scenario {
+        name: "purge_a_tenant",
+        about: "Everything of a tenant, a page at a call: this is the first.",
+        play: |stage| {
+            stage.connect("alice");
+            ("purge", json!({ "caller": admin(), "what": "tenant" }))
+        },
+    },
+    Scenario {
+        name: "purge_not_allowed",
+        about: "For administrators, and nobody else.",
+        play: |_| ("purge", json!({ "caller": caller("alice"), "what": { "connector": "notes" } })),
     },
     Scenario {
         name: "import_grant_takes_it_over",

@@ -1,7 +1,7 @@
-//! `resolve` without a refresh, and `status_of`, `list_connections`.
+//! `resolve` without a refresh, `preflight`, and `status_of`, `list_connections`.
 
 use grantway_core::store::Kind;
-use grantway_testing::Issuer;
+use grantway_testing::{Endpoint, Issuer, Response};
 use serde_json::{Value, json};
 
 use super::{HOUR, MINUTE, Scenario};
@@ -197,6 +197,38 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             stage.misuse_at(0, json!({ "woke": { "after_ms": 1 } }));
             stage.misuse_at(1, json!({ "read": { "found": [] } }));
             resolve("alice")
+        },
+    },
+    Scenario {
+        name: "preflight_says_all_at_once",
+        about: "Several upstreams: an account and a secret that are missing, a connector that is not there; each thing once.",
+        play: |stage| {
+            drawing(stage);
+            stage.connector(
+                "files",
+                json!({ "upstream": { "server": { "url": "https://files.example/mcp" } } }),
+            );
+            ("preflight", json!({ "caller": caller("bob"), "connectors": ["notes", "files", "nothing"] }))
+        },
+    },
+    Scenario {
+        name: "preflight_finds_nothing_missing",
+        about: "What is due is refreshed on the way, and no credential is handed out.",
+        play: |stage| {
+            stage.connect("alice");
+            stage.world.advance(HOUR);
+            ("preflight", json!({ "caller": caller("alice"), "connectors": ["notes"] }))
+        },
+    },
+    Scenario {
+        name: "preflight_later",
+        about: "The issuer asks for patience: nobody has to do anything.",
+        play: |stage| {
+            stage.connect("alice");
+            stage.world.advance(HOUR);
+            let later = Response::new(503).header("Retry-After", "120");
+            stage.issuer.answer_instead(Endpoint::Token, 1, later);
+            ("preflight", json!({ "caller": caller("alice"), "connectors": ["notes"] }))
         },
     },
     Scenario {

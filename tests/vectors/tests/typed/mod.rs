@@ -18,6 +18,8 @@ use grantway_core::upstream::discover::DiscoveryReport;
 use grantway_core::upstream::import_grant::GrantImported;
 use grantway_core::upstream::open_ticket::OpenedTicket;
 use grantway_core::upstream::page::Page;
+use grantway_core::upstream::preflight::Preflighted;
+use grantway_core::upstream::purge::Purged;
 use grantway_core::upstream::ready::Ready;
 use grantway_core::upstream::refresh_due::DueRefreshed;
 use grantway_core::upstream::report_rejected::Rejection;
@@ -25,6 +27,7 @@ use grantway_core::upstream::resolve::{Resolution, Transient};
 use grantway_core::upstream::secrets::SecretStored;
 use grantway_core::upstream::status::ConnectorStatus;
 use grantway_core::upstream::suspend::SuspensionSet;
+use grantway_core::upstream::sweep::Swept;
 use grantway_vectors::{Vector, effect_as_value, reply_from_value};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -44,8 +47,9 @@ pub(crate) fn replay(vector: &Vector) {
     }
     run! {
         begin_connect complete_connect confirm_account delete_connector delete_secret disconnect discover import_grant
-        list_connections list_connectors list_secrets open_ticket put_connector refresh_due report_rejected resolve
-        restore status_of store_secret suspend
+        list_connections list_connectors list_secrets open_ticket preflight purge put_connector refresh_due report_rejected
+        resolve
+        restore status_of store_secret suspend sweep
     }
 }
 
@@ -75,6 +79,8 @@ mod begin {
         list_connectors -> grantway_core::upstream::connectors::ListingConnectors;
         list_secrets -> grantway_core::upstream::secrets::ListingSecrets;
         open_ticket -> grantway_core::upstream::open_ticket::OpeningTicket;
+        preflight -> grantway_core::upstream::preflight::Preflighting;
+        purge -> grantway_core::upstream::purge::Purging;
         put_connector -> grantway_core::upstream::connectors::PuttingConnector;
         refresh_due -> grantway_core::upstream::refresh_due::RefreshingDue;
         report_rejected -> grantway_core::upstream::report_rejected::Reporting;
@@ -83,6 +89,7 @@ mod begin {
         status_of -> grantway_core::upstream::status::FindingStatus;
         store_secret -> grantway_core::upstream::secrets::StoringSecret;
         suspend -> grantway_core::upstream::suspend::Suspending;
+        sweep -> grantway_core::upstream::sweep::Sweeping;
     }
 }
 
@@ -130,7 +137,8 @@ macro_rules! as_they_are {
 }
 
 as_they_are! {
-    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, SuspensionSet,
+    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SuspensionSet,
+    Swept,
 }
 
 impl<T: Serialize> Says for Page<T> {
@@ -172,6 +180,21 @@ impl Says for GrantImported {
             Self::Imported(imported) => json!({ "imported": imported }),
             Self::Refused(error) => json!({ "refused": of_refusal(error) }),
         }
+    }
+}
+
+impl Says for Preflighted {
+    fn says(&self, _: &Value) -> Value {
+        let later = self.transient.iter();
+        let later =
+            later.map(|(of, transient)| json!({ "connector": of, "transient": of_transient(transient) }));
+        let failed = self.failed.iter();
+        let failed = failed.map(|(of, failure)| json!({ "connector": of, "failure": of_failure(failure) }));
+        json!({
+            "missing": self.missing.iter().map(of_challenge).collect::<Vec<_>>(),
+            "transient": later.collect::<Vec<_>>(),
+            "failed": failed.collect::<Vec<_>>(),
+        })
     }
 }
 

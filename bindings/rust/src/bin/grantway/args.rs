@@ -107,6 +107,9 @@ pub(crate) struct Connect {
     /// The server is in this private network, such as `10.0.0.0/8`; may be repeated
     #[arg(long, value_name = "NETWORK", conflicts_with = "allow_loopback")]
     pub(crate) allow_private: Vec<String>,
+    /// Approve what a call was refused for: the reference that `call` has named
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) because: Option<String>,
     /// Take the account signed in with, though another one was connected before
     #[arg(long)]
     pub(crate) take_account: bool,

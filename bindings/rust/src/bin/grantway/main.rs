@@ -9,6 +9,7 @@ mod callback;
 mod calls;
 mod connect;
 mod connections;
+mod flow;
 mod home;
 mod mcp;
 mod report;

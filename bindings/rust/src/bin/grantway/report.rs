@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use grantway::config::ConfigFileError;
 use grantway::grantway_core::error::{Code, Fault, Retry};
 use grantway::grantway_core::upstream::resolve::Transient;
-use grantway::{CallError, Challenge, ConfigError, Failure};
+use grantway::{CallError, Challenge, ChallengeReason, ConfigError, Failure};
 use serde::Serialize;
 use serde_json::json;
 
@@ -68,7 +68,12 @@ impl Problem {
 
     /// A person has to connect the server of this name.
     pub(crate) fn challenge(challenge: &Challenge, server: &str) -> Self {
-        let next = format!("run `grantway connect {server}`");
+        // Only the reference says which scopes the call has stopped at.
+        let because = match (&challenge.reason, &challenge.ticket) {
+            (ChallengeReason::StepUp, Some(ticket)) => format!(" --because {ticket}"),
+            _ => String::new(),
+        };
+        let next = format!("run `grantway connect {server}{because}`");
         let problem = Self::person("user.authorization_needed", challenge.text(), next);
         Self { reason: Some(challenge.reason.as_str()), ..problem }
     }
