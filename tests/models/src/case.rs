@@ -33,7 +33,6 @@ const FIRST_LIFETIME_S: u64 = 60;
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) number: usize,
-    pub(crate) kind: Kind,
     pub(crate) in_doubt: InDoubt,
     pub(crate) engine: Arc<Engine>,
     pub(crate) caller: Caller,
@@ -127,7 +126,6 @@ pub(crate) fn set_up<R: Rows>(
     let Setup { ground, engine, caller, connector, cookies, callbacks, .. } = setup;
     let case = Case {
         number,
-        kind,
         in_doubt,
         engine,
         caller,
