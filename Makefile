@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm
+.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm models mutants
 
 demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
 test:        ; @python3 tools/gate.py test
@@ -15,3 +15,5 @@ stampede:    ; @cargo run -q -p grantway-stampede
 ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors
 wasm:        ; @python3 tools/gate.py --only wasm
+models:      ; @cargo run -q --release -p grantway-models -- run
+mutants:     ; @python3 tests/models/mutants.py

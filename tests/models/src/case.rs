@@ -14,6 +14,7 @@ use grantway_core::store::{Key, Keyring, SealingKey};
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::complete_connect::CompleteConnect;
 use grantway_core::upstream::connectors::PutConnector;
+use grantway_core::upstream::resolve::Resolve;
 
 use crate::coverage::Coverage;
 use crate::issuer::{self, ISSUER, Issuer, Kind, Post};
@@ -181,6 +182,7 @@ impl<R: Rows> Setup<R> {
             Prelude::Begin => self.begin(),
             Prelude::Complete => self.complete(None),
             Prelude::CompleteUntilRedeemed => self.complete(Some(4)),
+            Prelude::LeaseAndDie { ahead_ms } => self.lease_and_die(ahead_ms),
             Prelude::Pass(ms) => self.ground.elapsed_ms += ms,
         }
     }
@@ -203,7 +205,7 @@ impl<R: Rows> Setup<R> {
             unverified: false,
         };
         let operation = self.engine.put_connector(put);
-        self.drive(operation, None).expect("a connector");
+        self.drive(operation, 0, None).expect("a connector");
     }
 
     /// Begins a flow, and lets the person agree.
@@ -213,7 +215,7 @@ impl<R: Rows> Setup<R> {
             ..BeginConnect::new(self.caller.clone(), self.connector.clone())
         };
         let operation = self.engine.begin_connect(begin);
-        let redirect = self.drive(operation, None).expect("a flow");
+        let redirect = self.drive(operation, 0, None).expect("a flow");
         if let Some(cookie) = &redirect.cookie {
             let pair = cookie.expose().split(';').next().unwrap_or_default();
             self.cookies = Some(Secret::new(pair));
@@ -241,15 +243,33 @@ impl<R: Rows> Setup<R> {
             cookies: self.cookies.clone(),
             process_secret: None,
         });
-        assert_eq!(self.drive(operation, effects).is_some(), effects.is_none(), "the setup went another way");
+        assert_eq!(
+            self.drive(operation, 0, effects).is_some(),
+            effects.is_none(),
+            "the setup went another way"
+        );
         self.ground.issuer.lifetime_s = lifetime_s;
     }
 
-    fn drive<M: Machine>(&mut self, mut operation: Operation<M>, effects: Option<u32>) -> Option<M::Output> {
+    /// Begins to refresh, by a clock that is ahead, up to the POST, which never leaves.
+    fn lease_and_die(&mut self, ahead_ms: u64) {
+        let resolve = Resolve::new(self.caller.clone(), self.connector.clone());
+        let operation = self.engine.resolve(resolve);
+        assert!(self.drive(operation, ahead_ms, Some(3)).is_none(), "the setup went another way");
+    }
+
+    /// Runs an operation by a clock that is ahead. With a limit only that many effects are carried out.
+    fn drive<M: Machine>(
+        &mut self,
+        mut operation: Operation<M>,
+        ahead_ms: u64,
+        effects: Option<u32>,
+    ) -> Option<M::Output> {
         self.operations += 1;
         let mut reply = Reply::Start;
         loop {
-            let moment = Moment::new(self.ground.now(), entropy(NOBODY, self.operations, operation.steps()));
+            let now = self.ground.now().plus(ahead_ms);
+            let moment = Moment::new(now, entropy(NOBODY, self.operations, operation.steps()));
             match operation.step(&moment, reply).expect("a reply that fits") {
                 Step::Perform(_) if effects.is_some_and(|effects| operation.steps() > effects) => {
                     return None;

@@ -100,6 +100,8 @@ pub(crate) struct Report {
     pub(crate) cut_off: bool,
     /// Properties that do not hold, each with the way to a state that shows it.
     pub(crate) broken: Vec<Counterexample>,
+    /// What happened somewhere.
+    pub(crate) happened: Vec<&'static str>,
     /// What should have happened somewhere and did not.
     pub(crate) missing: Vec<&'static str>,
     /// The most effects of one operation, by its name.
@@ -134,8 +136,11 @@ pub(crate) struct Effort {
 
 pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     let began = Instant::now();
-    let mut builder =
-        Exploration::new(scenario).checker().threads(effort.threads).finish_when(HasDiscoveries::AnyFailures);
+    let finish = match effort.find {
+        Some(property) => HasDiscoveries::AnyOf([property.name()].into()),
+        None => HasDiscoveries::AnyFailures,
+    };
+    let mut builder = Exploration::new(scenario).checker().threads(effort.threads).finish_when(finish);
     if let Some(limit) = effort.limit {
         builder = builder.timeout(limit);
     }
@@ -162,6 +167,12 @@ fn report(
         Some(Counterexample { scenario, property, variant, actions })
     });
     let exploration = checker.model();
+    let names = |of: &[Happening], happened: bool| {
+        of.iter()
+            .filter(|happening| exploration.has(**happening) == happened)
+            .map(|happening| happening.name())
+            .collect()
+    };
     let most = |kind| {
         let counts = exploration.starts.iter().map(|world| world.case.coverage.most_effects(kind));
         (Order::NAMES[kind], counts.max().unwrap_or(0))
@@ -174,12 +185,8 @@ fn report(
         seconds: seconds.as_secs_f64(),
         cut_off: effort.limit.is_some_and(|limit| seconds >= limit),
         broken: broken.collect(),
-        missing: scenario
-            .reaches
-            .iter()
-            .filter(|happening| !exploration.has(**happening))
-            .map(|happening| happening.name())
-            .collect(),
+        happened: names(&Happening::ALL, true),
+        missing: names(scenario.reaches, false),
         most_effects: (0..Order::KINDS).map(most).filter(|(_, effects)| *effects > 0).collect(),
     }
 }

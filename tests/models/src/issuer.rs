@@ -24,6 +24,18 @@ pub(crate) enum Kind {
     RotatesOnly,
 }
 
+impl Kind {
+    /// In words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Grace => "grace",
+            Self::NoRotation => "no rotation",
+            Self::RevokesOnReuse => "revokes on reuse",
+            Self::RotatesOnly => "rotates only",
+        }
+    }
+}
+
 /// Shorter than a coarse tick, longer than a fine one.
 const GRACE_MS: u64 = 5_000;
 

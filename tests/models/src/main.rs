@@ -84,7 +84,11 @@ enum Task {
     /// Names the properties.
     Properties,
     /// Shows the properties, and the scenarios with their bounds.
-    List,
+    List {
+        /// As tables for `spec/refresh.md`.
+        #[arg(long)]
+        markdown: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -105,7 +109,11 @@ fn main() -> ExitCode {
             Property::ALL.iter().for_each(|property| println!("{}", property.name()));
             Ok(true)
         }
-        Task::List => {
+        Task::List { markdown: true } => {
+            print!("{}", print::markdown());
+            Ok(true)
+        }
+        Task::List { markdown: false } => {
             print::list();
             Ok(true)
         }
@@ -127,7 +135,7 @@ fn run(scenarios: &[&'static Scenario], effort: Effort, json: bool, pin: bool) -
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report = explore(scenario, effort);
-        let shrunk = states::has_shrunk(&report).filter(|_| !pin);
+        let shrunk = states::shrunk(&report).filter(|_| !pin);
         if !json {
             print::report(scenario, &report, shrunk);
         }

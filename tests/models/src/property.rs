@@ -17,7 +17,7 @@ pub(crate) enum Property {
     RefreshTokenSentOnceWithoutFaults,
 }
 
-/// LIMIT: effects of one operation (L3). The longest that was seen is a third shorter.
+/// LIMIT: effects of one operation (L3), somewhat more than the longest that was seen, which revoked four tokens among two others.
 pub(crate) const EFFECTS_MAX: u32 = 48;
 
 impl Property {

@@ -36,6 +36,8 @@ pub(crate) enum Prelude {
     Complete,
     /// The flow begun last, until its code was redeemed; then the process dies.
     CompleteUntilRedeemed,
+    /// A resolution by a clock that is ahead, until it holds the lease; then the process dies.
+    LeaseAndDie { ahead_ms: u64 },
     /// Time, in milliseconds.
     Pass(u64),
 }
@@ -119,8 +121,11 @@ const ALL_KINDS: &[(Kind, InDoubt)] = &[
     (Kind::RotatesOnly, InDoubt::RetryOnce),
 ];
 const STRICT: &[(Kind, InDoubt)] = &[(Kind::RevokesOnReuse, InDoubt::RetryOnce)];
-const STRICT_AND_GRACE: &[(Kind, InDoubt)] =
-    &[(Kind::RevokesOnReuse, InDoubt::RetryOnce), (Kind::Grace, InDoubt::RetryOnce)];
+const ALL_BUT_LENIENT: &[(Kind, InDoubt)] = &[
+    (Kind::RevokesOnReuse, InDoubt::RetryOnce),
+    (Kind::Grace, InDoubt::RetryOnce),
+    (Kind::NoRotation, InDoubt::RetryOnce),
+];
 const STRICT_AND_LENIENT: &[(Kind, InDoubt)] =
     &[(Kind::RevokesOnReuse, InDoubt::RetryOnce), (Kind::RotatesOnly, InDoubt::RetryOnce)];
 const NEVER: &[(Kind, InDoubt)] = &[(Kind::RevokesOnReuse, InDoubt::Never)];
@@ -137,6 +142,10 @@ const ENDED: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_
 const RECONNECTING: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
 /// A flow whose worker died with the tokens in its hands, and a second one.
 const ABANDONED: &[Prelude] = &[Prelude::Begin, Prelude::CompleteUntilRedeemed, Prelude::Begin];
+
+/// A connection whose access token has ended, and a lease that a dead worker wrote by a clock far ahead.
+const LEASED_FAR: &[Prelude] =
+    &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::LeaseAndDie { ahead_ms: 3_600_000 }];
 
 /// Crash, lost answer, unknown commit: each once.
 const ONCE_EACH: Budget = Budget { faults: 3, crash: 1, lost: 1, unknown: 1, ticks: 1, ..Budget::NONE };
@@ -244,7 +253,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "two resolutions of an ended access token, every kind of fault",
         prelude: ENDED,
         scripts: &[&[Resolve], &[Resolve]],
-        variants: STRICT_AND_GRACE,
+        variants: ALL_BUT_LENIENT,
         budget: ANY_TWO,
         reaches: &[Refreshed, Adopted, SentAgain],
         ..PLAIN
@@ -282,12 +291,33 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "RR-wait",
+        about: "two resolutions, one of which waits as long as it may",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        pace: Pace::Fine,
+        budget: Budget { ticks: 3, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
         name: "RR-ahead",
         about: "two resolutions, one by a clock that is far ahead",
         prelude: ENDED,
         scripts: &[&[Resolve], &[Resolve]],
         ahead_ms: &[600_000, 0],
         budget: Budget { faults: 2, crash: 1, lost: 1, pause: 1, ticks: 1, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RR-far",
+        about: "two resolutions after a worker died whose clock was far ahead: nobody's clock frees its lease",
+        prelude: LEASED_FAR,
+        scripts: &[&[Resolve], &[Resolve]],
+        budget: Budget { faults: 1, crash: 1, unknown: 1, ticks: 1, ..Budget::NONE },
         reaches: &[Refreshed, Adopted, SentAgain],
         quick: true,
         ..PLAIN
@@ -338,15 +368,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         budget: Budget { ticks: 1, ..Budget::NONE },
         reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         quick: true,
-        ..PLAIN
-    },
-    Scenario {
-        name: "RCD-one",
-        about: "a resolution against a reconnect and then a disconnect, one fault",
-        prelude: RECONNECTING,
-        scripts: &[&[Resolve], &[Complete(1), Disconnect]],
-        budget: ANY_ONE,
-        reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         ..PLAIN
     },
     Scenario {

@@ -85,7 +85,9 @@ impl<R: Rows> World<R> {
         }
         if let (Some(old), Some(new)) = (&before.grant, &after.grant) {
             let family = old.family == new.family && before.epoch == after.epoch;
-            if family && number(new.refresh_token.as_ref()) < number(old.refresh_token.as_ref()) {
+            let is_older = number(new.refresh_token.as_ref()) < number(old.refresh_token.as_ref())
+                || number(Some(&new.access_token)) < number(Some(&old.access_token));
+            if family && is_older {
                 self.breaks(Property::GenerationStrictlyRises);
             }
         }
