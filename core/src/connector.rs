@@ -299,6 +299,14 @@ impl Connector {
         }
     }
 
+    /// The first account that an injection draws on.
+    pub(crate) fn drawn_account(&self) -> Option<&ConnectorId> {
+        self.injections.iter().find_map(|injection| match &injection.source {
+            Source::Account(account) => Some(account),
+            _ => None,
+        })
+    }
+
     /// Whether any injection uses this connection's own token.
     pub(crate) fn uses_connection(&self) -> bool {
         self.injections.iter().any(|injection| injection.source == Source::Connection)

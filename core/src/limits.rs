@@ -88,6 +88,8 @@ pub(crate) const PROBE_MAX_BYTES: u32 = 64 * 1024;
 pub(crate) const COMMIT_TRIES: u8 = 10;
 /// LIMIT: saves of new tokens after the first, each with its read: what the lease has room for.
 pub(crate) const SAVE_RETRIES: u64 = 2;
+/// LIMIT: tokens that wait for revocation in one connection. With the longest tokens they leave room for two grants in a record.
+pub(crate) const OUTBOX_MAX: usize = 8;
 /// LIMIT: a parked token is tried five times, then reported and let go (atk L4).
 pub(crate) const REVOCATION_TRIES: u8 = 5;
 /// LIMIT: a refresh token is sent twice at the very most (P17).

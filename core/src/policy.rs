@@ -24,6 +24,19 @@ pub(crate) fn owners(caller: &Caller, connector: &Connector) -> Vec<(CredentialS
     owners
 }
 
+/// As [`owners`], for a connector's calls with the tokens of an account that has a policy of its own: an account that is not shared
+/// serves its owner alone, whatever the list of who draws on it says.
+pub(crate) fn owners_of_account(
+    caller: &Caller,
+    connector: &Connector,
+    account: &Connector,
+) -> Vec<(CredentialScope, Principal)> {
+    let mut owners = owners(caller, connector);
+    // atk:TEN-07
+    owners.retain(|(scope, _)| *scope == CredentialScope::Personal || account.sharing);
+    owners
+}
+
 fn owners_of(scope: &CredentialScope, caller: &Caller) -> Vec<Principal> {
     match scope {
         CredentialScope::Agent(id) => vec![Principal::of(PrincipalKind::Agent, id.clone())],

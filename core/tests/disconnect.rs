@@ -2,12 +2,18 @@
 
 mod stage;
 
+use grantway_core::connector::{Connector, StaticRegistration};
 use grantway_core::error::Code;
 use grantway_core::principal::Principal;
+use grantway_core::protocol::client_auth::AuthMethod;
+use grantway_core::secret::Secret;
+use grantway_core::upstream::connectors::PutConnector;
 use grantway_core::upstream::disconnect::{Disconnect, Revocation};
 use grantway_core::upstream::resolve::Resolution;
-use grantway_testing::{CommitFault, Endpoint, Lands, Response, drive_or_crash};
-use stage::{Stage, admin, alice, notes, user};
+use grantway_testing::{
+    AuthMethod as IssuerMethod, CommitFault, Endpoint, Lands, Response, Worker, drive_or_crash, is_commit,
+};
+use stage::{ISSUER, SERVER, Stage, admin, alice, notes, user};
 
 //= spec/rfc7009.md#2-1
 //= type=test
@@ -103,6 +109,52 @@ fn an_unknown_commit_disconnects_once() {
         assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Complete, "{lands:?}");
         assert!(matches!(stage.resolve(&alice()), Resolution::Challenge(_)), "{lands:?}");
     }
+}
+
+#[test]
+fn a_disconnect_that_was_unknown_takes_nothing_away_that_was_connected_since() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    stage.world.on_commit(1, CommitFault::Unknown(Lands::Now));
+    let disconnect = Disconnect { caller: alice(), connector: notes(), owner: None };
+    let mut worker = Worker::new(stage.engine.disconnect(disconnect));
+    assert!(worker.run_until(&mut stage.world, is_commit));
+    worker.perform(&mut stage.world);
+    stage.connect(&alice());
+    let outcome = worker.finish(&mut stage.world).result.unwrap();
+    assert!(outcome.was_connected);
+    assert_eq!(outcome.revocation, Revocation::Complete);
+    assert_eq!(stage.ready(&alice()).generation(), 2);
+    assert_eq!(stage.issuer.live_refresh_tokens().len(), 1);
+}
+
+/// The operator's own client at the issuer, known there and here by this secret.
+fn register_by_hand(stage: &mut Stage, secret: &str) {
+    let registration = StaticRegistration {
+        issuer: Some(ISSUER.to_owned()),
+        client_id: "by-hand".to_owned(),
+        auth_method: Some(AuthMethod::ClientSecretPost),
+    };
+    stage.issuer.register_static("by-hand", Some(secret), IssuerMethod::Post, &["https://gw.good/callback"]);
+    let operation = stage.engine.put_connector(PutConnector {
+        caller: admin(),
+        id: notes(),
+        connector: Connector { registration: Some(registration), ..Connector::server(SERVER) },
+        client_secret: Some(Secret::new(secret)),
+        expected_revision: None,
+        unverified: false,
+    });
+    stage.drive(operation).result.unwrap();
+}
+
+#[test]
+fn revocation_uses_the_secret_that_the_registration_has_now() {
+    let mut stage = Stage::new();
+    register_by_hand(&mut stage, "old");
+    stage.connect(&alice());
+    register_by_hand(&mut stage, "new");
+    assert_eq!(stage.disconnect(&alice()).revocation, Revocation::Complete);
+    assert!(stage.issuer.live_refresh_tokens().is_empty());
 }
 
 // F109, atk:TEN-05

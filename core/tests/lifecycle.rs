@@ -2,23 +2,25 @@
 
 mod stage;
 
-use grantway_core::connector::Connector;
+use grantway_core::connector::{Connector, CredentialScope};
 use grantway_core::error::Code;
 use grantway_core::event::What;
-use grantway_core::principal::Caller;
+use grantway_core::principal::{Caller, Principal, TeamRole};
 use grantway_core::protocol::client_auth::AuthMethod;
 use grantway_core::protocol::scopes::Scopes;
 use grantway_core::secret::Secret;
+use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::confirm_account::{AccountConfirmed, ConfirmAccount};
 use grantway_core::upstream::disconnect::Disconnect;
 use grantway_core::upstream::import_grant::{GrantImported, ImportGrant};
 use grantway_core::upstream::purge::{Purge, Purgeable};
+use grantway_core::upstream::refresh_due::RefreshDue;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_core::upstream::status::{ConnectorStatus, ListConnections, Listed, Status, StatusOf};
 use grantway_core::upstream::suspend::{Restore, Suspend, SuspensionSet};
 use grantway_core::upstream::sweep::{Sweep, Swept};
 use grantway_testing::{Endpoint, Response, contains_secret, drive_or_crash};
-use stage::{ISSUER, SERVER, Stage, admin, alice, notes, token, user};
+use stage::{ISSUER, SERVER, Stage, admin, alice, config, notes, token, user};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -33,7 +35,7 @@ fn state(stage: &mut Stage) -> Status {
 }
 
 fn sweep(stage: &mut Stage) -> Swept {
-    let operation = stage.engine.sweep(Sweep { tenant: alice().tenant, limit: 50 });
+    let operation = stage.engine.sweep(Sweep { tenant: alice().tenant, limit: 50, after: None });
     stage.drive(operation).result.unwrap()
 }
 
@@ -97,6 +99,48 @@ fn a_suspended_connection_is_not_used_and_not_connected_anew_and_comes_back_as_i
     let operation = stage.engine.restore(Restore { caller: admin(), owner, connector: notes() });
     stage.drive(operation).result.unwrap();
     assert_eq!(token(&stage.ready(&alice())), before);
+}
+
+#[test]
+fn what_cannot_be_refreshed_just_now_keeps_nobody_elses_grant_from_its_turn() {
+    let mut stage = Stage::new();
+    let users = [alice(), user("bob"), user("carol")];
+    users.iter().for_each(|user| drop(stage.connect(user)));
+    // Whichever of them stands first in the index stays there.
+    for suspended in &users[..2] {
+        let suspend = Suspend { caller: admin(), owner: suspended.principal.clone(), connector: notes() };
+        let operation = stage.engine.suspend(suspend);
+        stage.drive(operation).result.unwrap();
+    }
+    stage.world.advance(3_600_000);
+    let (mut usable, mut after) = (0, None);
+    loop {
+        let operation = stage.engine.refresh_due(RefreshDue { tenant: alice().tenant, limit: 1, after });
+        let done = stage.drive(operation).result.unwrap();
+        usable += done.usable;
+        after = done.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(usable, 1);
+    assert_eq!(stage.ready(&user("carol")).generation(), 2);
+}
+
+// F64
+#[test]
+fn who_begins_for_a_team_and_leaves_it_does_not_finish() {
+    let list = vec![CredentialScope::Team];
+    let mut stage =
+        Stage::with(config(), Connector { sharing: true, precedence: list, ..Connector::server(SERVER) });
+    let manager = user("mona").with_team("red", TeamRole::Manager).unwrap();
+    let owner = Some(Principal::team("red").unwrap());
+    let operation = stage.engine.begin_connect(BeginConnect { owner, ..BeginConnect::new(manager, notes()) });
+    let redirect = stage.drive(operation).result.unwrap();
+    let url = stage.issuer.approve_as("mona", &redirect.url);
+    let arguments = stage.callback(&user("mona"), &redirect, &url);
+    assert_eq!(stage.complete(arguments).result.unwrap_err().code(), Code::NotAllowed);
+    assert!(stage.issuer.live_refresh_tokens().is_empty());
 }
 
 // atk:TEN-08
@@ -163,7 +207,7 @@ fn tokens_that_an_issuer_will_not_revoke_are_given_up_in_the_end_and_said() {
     let mut events = Vec::new();
     for _ in 0..20 {
         stage.world.advance(10 * MINUTE);
-        let operation = stage.engine.sweep(Sweep { tenant: alice().tenant, limit: 50 });
+        let operation = stage.engine.sweep(Sweep { tenant: alice().tenant, limit: 50, after: None });
         events.extend(stage.drive(operation).events.into_iter().map(|event| event.what));
     }
     assert_eq!(events, [What::RevocationGivenUp, What::RevocationGivenUp]);
@@ -208,7 +252,7 @@ fn after_its_hour_a_purged_connection_is_gone_and_its_owner_begins_at_the_beginn
     purge_alice(&mut stage);
     for _ in 0..4 {
         stage.world.advance(HOUR);
-        while sweep(&mut stage).more {}
+        sweep(&mut stage);
     }
     let left = stage.world.store.rows_of(grantway_core::store::Kind::Connection);
     assert!(left.is_empty());

@@ -9,6 +9,7 @@ use grantway_core::event::What;
 use grantway_core::operation::NotSent;
 use grantway_core::principal::{Assurance, Caller, ConnectorId, Principal, TeamRole};
 use grantway_core::secret::Secret;
+use grantway_core::store::Kind;
 use grantway_core::upstream::preflight::{Preflight, Preflighted};
 use grantway_core::upstream::resolve::Resolution;
 use grantway_core::upstream::secrets::StoreSecret;
@@ -150,4 +151,19 @@ fn a_self_declared_id_reaches_no_secret_of_the_one_it_names() {
         assert!(!preflight(&mut stage, &ghost, &["notes"]).is_ready());
         assert!(matches!(stage.resolve(&ghost), Resolution::Challenge(_)));
     }
+}
+
+// atk:IMP-12
+#[test]
+fn a_damaged_row_is_said_and_hides_nothing_else_that_is_missing() {
+    let mut stage = Stage::new();
+    stage.connect(&alice());
+    stage.put(id("other"), Connector::server(SERVER));
+    let key = stage.world.store.rows_of(Kind::Connection)[0].0.clone();
+    stage.world.store.flip_bit(&key, 300);
+    let found = preflight(&mut stage, &alice(), &["notes", "other"]);
+    let failed: Vec<_> =
+        found.failed.iter().map(|(connector, why)| (connector.clone(), why.code())).collect();
+    assert_eq!(failed, [(notes(), Code::StoreIntegrity)]);
+    assert_eq!(said(&found.missing), [("other".to_owned(), ChallengeReason::Connect)]);
 }

@@ -6,10 +6,10 @@ use grantway_core::challenge::{Challenge, ChallengeReason};
 use grantway_core::connector::Connector;
 use grantway_core::protocol::scopes::Scopes;
 use grantway_core::upstream::begin_connect::BeginConnect;
-use grantway_core::upstream::report_rejected::Rejection;
+use grantway_core::upstream::report_rejected::{Rejection, ReportRejected};
 use grantway_core::upstream::resolve::Resolution;
 use grantway_testing::{Issuer, Worker};
-use stage::{SERVER, Stage, alice, config, notes, token};
+use stage::{SERVER, Stage, alice, config, notes, token, user};
 
 const INSUFFICIENT: &str = "Bearer error=\"insufficient_scope\", scope=\"write\"";
 
@@ -238,15 +238,42 @@ fn other_answers_are_not_about_authorization() {
     assert_eq!(stage.ready(&alice()).generation(), 1);
 }
 
+#[test]
+fn a_late_report_about_one_connection_condemns_no_other() {
+    let mut stage = Stage::new();
+    let bob = user("bob");
+    stage.connect(&alice());
+    stage.connect(&bob);
+    let others = stage.ready(&bob).attribution().connection;
+    let report = |stage: &mut Stage, connection| {
+        let operation = stage.engine.report_rejected(ReportRejected {
+            caller: alice(),
+            connector: notes(),
+            connection,
+            generation: 7,
+            operation: "tools/call".to_owned(),
+            status: 401,
+            headers: Vec::new(),
+            wait_ms: 0,
+        });
+        stage.drive(operation).result.unwrap()
+    };
+    assert_eq!(retry(report(&mut stage, others)), 1);
+    assert!(stage.issuer.posts_per_refresh_token().is_empty());
+    let own = stage.ready(&alice()).attribution().connection;
+    assert_eq!(retry(report(&mut stage, own)), 2);
+}
+
 // P17
 #[test]
 fn two_reports_of_one_rejection_send_the_refresh_token_once() {
     let mut stage = Stage::new();
     stage.connect(&alice());
     let report = |stage: &Stage| {
-        Worker::new(stage.engine.report_rejected(grantway_core::upstream::report_rejected::ReportRejected {
+        Worker::new(stage.engine.report_rejected(ReportRejected {
             caller: alice(),
             connector: notes(),
+            connection: None,
             generation: 1,
             operation: "tools/call".to_owned(),
             status: 401,

@@ -5,11 +5,11 @@ mod stage;
 use grantway_core::challenge::{ChallengeReason, Form};
 use grantway_core::connector::{Connector, CredentialScope, Injection, SecretOwner, Source, Target};
 use grantway_core::error::Code;
-use grantway_core::operation::Method;
 use grantway_core::principal::{Assurance, Caller, ConnectorId, Principal, TeamRole};
 use grantway_core::secret::Secret;
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::cache::{CachedResolution, Freshness};
+use grantway_core::upstream::report_rejected::Rejection;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_core::upstream::secrets::StoreSecret;
 use stage::{ISSUER, SERVER, Stage, alice, config, notes, token, user};
@@ -114,28 +114,73 @@ fn header(name: &str, source: Source, prefix: &str) -> Injection {
     Injection { target: Target::Header(name.to_owned()), source, prefix: prefix.to_owned() }
 }
 
+fn account() -> ConnectorId {
+    ConnectorId::new("account").unwrap()
+}
+
+/// A server whose calls carry the token of an account, with this policy, and one more header.
+fn drawing_on_an_account(connector: Connector) -> Stage {
+    let injections = vec![
+        header("Authorization", Source::Account(account()), "Bearer "),
+        header("X-Gateway", Source::Static("acme".to_owned()), ""),
+    ];
+    let stage = Stage::with(config(), Connector { injections, ..connector });
+    stage.issuer.behave(|b| b.requires_resource = false);
+    stage
+}
+
+fn connect_account(stage: &mut Stage, caller: &Caller, owner: Option<Principal>) {
+    let operation =
+        stage.engine.begin_connect(BeginConnect { owner, ..BeginConnect::new(caller.clone(), account()) });
+    let redirect = stage.drive(operation).result.unwrap();
+    let url = stage.issuer.approve_as(caller.principal.id(), &redirect.url);
+    let arguments = stage.callback(caller, &redirect, &url);
+    stage.complete(arguments).result.unwrap();
+}
+
 // F71, F131
 #[test]
 fn an_account_serves_every_connector_that_names_it() {
-    let account = ConnectorId::new("account").unwrap();
-    let injections = vec![
-        header("Authorization", Source::Account(account.clone()), "Bearer "),
-        header("X-Gateway", Source::Static("acme".to_owned()), ""),
-    ];
-    let mut stage = Stage::with(config(), Connector { injections, ..Connector::server(SERVER) });
-    stage.put(account.clone(), Connector::account(ISSUER));
+    let mut stage = drawing_on_an_account(Connector::server(SERVER));
+    stage.put(account(), Connector::account(ISSUER));
     let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!() };
-    assert_eq!(challenge.connector, account);
-    stage.issuer.behave(|b| b.requires_resource = false);
-    let operation = stage.engine.begin_connect(BeginConnect::new(alice(), account));
-    let redirect = stage.drive(operation).result.unwrap();
-    let url = stage.issuer.approve_as("alice", &redirect.url);
-    let arguments = stage.callback(&alice(), &redirect, &url);
-    stage.complete(arguments).result.unwrap();
+    assert_eq!(challenge.connector, account());
+    connect_account(&mut stage, &alice(), None);
     let ready = stage.ready(&alice());
+    let attribution = ready.attribution();
+    assert_eq!((&attribution.connector, &attribution.account), (&notes(), &Some(account())));
+    assert_eq!((attribution.connection.is_some(), attribution.generation), (true, 1));
     let names: Vec<_> = ready.own_headers().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, ["Authorization", "X-Gateway"]);
     assert_eq!(whose(&mut stage, &alice()), "alice");
+}
+
+// USE-04
+#[test]
+fn a_rejected_token_of_an_account_is_refreshed_and_if_that_does_not_help_the_account_is_connected_anew() {
+    let mut stage = drawing_on_an_account(Connector::server(SERVER));
+    stage.put(account(), Connector::account(ISSUER));
+    connect_account(&mut stage, &alice(), None);
+    let first = stage.ready(&alice());
+    let Rejection::Retry(second) = stage.rejected(&alice(), first.generation()) else { panic!("no retry") };
+    assert_eq!(second.generation(), 2);
+    assert_eq!(stage.issuer.posts_per_refresh_token().values().sum::<u32>(), 1);
+    let Rejection::Challenge(challenge) = stage.rejected(&alice(), 2) else { panic!("no challenge") };
+    assert_eq!((challenge.connector, challenge.reason), (account(), ChallengeReason::Reconnect("rejected")));
+    let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!("used again") };
+    assert_eq!(challenge.reason, ChallengeReason::Reconnect("rejected"));
+}
+
+// F60, atk:TEN-07
+#[test]
+fn an_account_that_is_not_shared_serves_its_owner_alone_whatever_the_list_of_who_draws_on_it_says() {
+    let mut stage = drawing_on_an_account(shared(vec![CredentialScope::Personal, CredentialScope::Team]));
+    let list = vec![CredentialScope::Personal, CredentialScope::Team];
+    stage.put(account(), Connector { sharing: true, precedence: list, ..Connector::account(ISSUER) });
+    connect_account(&mut stage, &manager(), Some(Principal::team("red").unwrap()));
+    assert_eq!(stage.ready(&member()).attribution().scope, "team");
+    stage.put(account(), Connector::account(ISSUER));
+    assert!(matches!(stage.resolve(&member()), Resolution::Challenge(_)));
 }
 
 // F125, F131
@@ -168,7 +213,7 @@ fn headers_are_given_for_the_connectors_own_url_and_below_and_for_nothing_else()
     let ready = stage.ready(&alice());
     let moment = stage.world.moment();
     for url in [SERVER, "https://mcp.good/mcp/", "https://mcp.good/mcp/a/b", "https://mcp.good:443/mcp?x=1"] {
-        let headers: Vec<_> = ready.headers(&moment, Method::Post, url).unwrap().collect();
+        let headers: Vec<_> = ready.headers(&moment, "POST", url).unwrap().collect();
         assert_eq!(headers.len(), 1, "{url}");
         assert_eq!(headers[0].0, "Authorization");
     }
@@ -184,7 +229,7 @@ fn headers_are_given_for_the_connectors_own_url_and_below_and_for_nothing_else()
         "https://user@mcp.good/mcp",
         "javascript:alert(1)",
     ] {
-        let failure = ready.headers(&moment, Method::Post, url).err().unwrap();
+        let failure = ready.headers(&moment, "POST", url).err().unwrap();
         assert_eq!(failure.code(), Code::UrlNotCovered, "{url}");
     }
 }
@@ -195,8 +240,10 @@ fn a_token_does_not_follow_a_connector_that_moves() {
     let mut stage = Stage::new();
     stage.connect(&alice());
     stage.put(notes(), Connector::server("https://evil.example/mcp"));
-    let operation = stage.engine.resolve(Resolve::new(alice(), notes()));
-    assert_eq!(stage.drive(operation).result.unwrap_err().code(), Code::UrlNotCovered);
+    let Resolution::Challenge(challenge) = stage.resolve(&alice()) else {
+        panic!("a token for another server")
+    };
+    assert_eq!(challenge.reason, ChallengeReason::Reconnect("resource_changed"));
 }
 
 // F91, F147

@@ -5,14 +5,14 @@
 //!
 //! ```no_run
 //! use grantway::store::Sqlite;
-//! use grantway::{Caller, Form, Grantway, Method, Principal, Resolution};
+//! use grantway::{Caller, Form, Grantway, Principal, Resolution};
 //!
 //! # async fn call(url: &str) -> Result<(), Box<dyn std::error::Error>> {
 //! let gw = Grantway::open("grantway.toml", Sqlite::open("grantway.db")?)?;
 //! let me = Caller::new("acme", Principal::user("u-42")?)?;
 //! match gw.resolve(&me, "notion").await? {
 //!     Resolution::Ready(ready) => {
-//!         for (name, value) in ready.headers(&gw.moment(), Method::Post, url)? {
+//!         for (name, value) in ready.headers(&gw.moment(), "POST", url)? {
 //!             println!("{name} goes into the call, for {:?}: {value:?}", ready.attribution().owner);
 //!         }
 //!     }
@@ -37,8 +37,7 @@ pub use grantway_core::engine::{Engine, EngineConfig};
 pub use grantway_core::error::{ConfigError, Failure};
 pub use grantway_core::event::Event;
 pub use grantway_core::moment::Moment;
-pub use grantway_core::operation::Method;
-pub use grantway_core::principal::{Caller, Principal};
+pub use grantway_core::principal::{Caller, Principal, TenantId};
 pub use grantway_core::secret::Secret;
 pub use grantway_core::upstream::ready::Ready;
 

@@ -147,6 +147,11 @@ impl<M: Machine> Operation<M> {
         events
     }
 
+    /// What has happened so far, for a driver that gives the operation up.
+    pub fn abandon(mut self) -> Vec<Event> {
+        self.signed_events()
+    }
+
     /// How many steps were taken: one more than effects were asked for.
     pub fn steps(&self) -> u32 {
         self.steps

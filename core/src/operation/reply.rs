@@ -1,5 +1,6 @@
 //! Replies: what the host answers to an effect.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::effect::Version;
@@ -63,8 +64,7 @@ pub enum NotSent {
     TooLate,
 }
 
-/// A response, redirects included.
-#[derive(Debug)]
+/// A response, redirects included. Its `Debug` form names its headers and shows no value.
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub struct HttpResponse {
     /// The status code.
@@ -77,6 +77,18 @@ pub struct HttpResponse {
     pub truncated: bool,
     /// To whom the transport was connected.
     pub peer: Peer,
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("headers", &headers)
+            .field("truncated", &self.truncated)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpResponse {

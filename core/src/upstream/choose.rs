@@ -3,9 +3,10 @@
 use crate::connector::{Connector, CredentialScope};
 use crate::limits::Limits;
 use crate::moment::UnixMillis;
+use crate::operation::Context;
 use crate::principal::Principal;
 use crate::store::Stored;
-use crate::store::records::Connection;
+use crate::store::records::{Connection, ConnectorRecord};
 
 /// An owner whose connection the caller could use, with what is stored of it.
 #[derive(Debug)]
@@ -63,24 +64,33 @@ impl Connection {
     }
 }
 
-/// Goes through the candidates in their order.
+/// Goes through the candidates in their order. The policy is that of the connector that is called; the subject, if it is known, the
+/// one they are connections to, as it is configured now.
 pub(crate) fn choose(
-    connector: &Connector,
+    cx: &Context<'_>,
+    policy: &Connector,
+    subject: Option<&ConnectorRecord>,
     candidates: Vec<Candidate>,
-    now: UnixMillis,
-    limits: &Limits,
 ) -> Choice {
+    let standing = |connection: &Connection| {
+        let standing = connection.standing(cx.now(), cx.engine.limits());
+        let outdated =
+            || subject.zip(connection.grant.as_ref()).and_then(|(now, grant)| grant.outdated(cx, now));
+        match standing {
+            Standing::Refreshable | Standing::Usable => outdated().map_or(standing, Standing::Ended),
+            Standing::Absent | Standing::Ended(_) | Standing::Suspended => standing,
+        }
+    };
     let mut broken = None;
     for candidate in candidates {
-        let standing =
-            candidate.stored.as_ref().map_or(Standing::Absent, |stored| stored.record.standing(now, limits));
+        let standing = candidate.stored.as_ref().map_or(Standing::Absent, |stored| standing(&stored.record));
         match standing {
             Standing::Absent => {}
             Standing::Usable => return Choice::Use(candidate),
             Standing::Refreshable => return Choice::Refresh(candidate),
             Standing::Ended(_) | Standing::Suspended => {
                 // F61: a broken personal credential is reported, not stepped over, unless the policy says so.
-                if candidate.scope == CredentialScope::Personal && !connector.broken_personal_falls_back {
+                if candidate.scope == CredentialScope::Personal && !policy.broken_personal_falls_back {
                     return Choice::Broken(candidate, standing);
                 }
                 broken.get_or_insert((candidate, standing));

@@ -37,6 +37,7 @@ use crate::operation::{
     Answer, Context, Effect, HttpFault, HttpResponse, Machine, Operation, OperationId, Progress, Versioned,
     machine,
 };
+use crate::policy;
 use crate::principal::{Caller, ConnectorId, Principal, TenantId};
 use crate::protocol::authorization::{
     AuthorizationAnswer, AuthorizationErrorCode, AuthorizationResponse, WrongIssuer,
@@ -339,14 +340,17 @@ impl Completing {
         cx: &mut Context<'_>,
         place: Box<Place>,
         failure: Failure,
-        step: Progress<Transaction<EndFlow>, ()>,
+        step: Progress<Transaction<EndFlow>, Option<String>>,
     ) -> Progress<Self, Connected> {
         match step {
             Progress::Perform(transaction, effect) => {
                 Progress::Perform(Self(State::Ending(place, Box::new(transaction), failure)), effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            Progress::Done(Ok(())) => {
+            Progress::Done(Ok(forgotten)) => {
+                if let Some(issuer) = forgotten {
+                    cx.emit_about(&place, What::RegistrationStale { issuer });
+                }
                 cx.emit_about(&place, What::FlowFailed { slug: failure.slug().to_owned() });
                 Progress::fail(failure)
             }
@@ -386,7 +390,9 @@ impl Completing {
                 (connection, Err(Failure::new(code)))
             }
         };
-        let step = Drain::begin(cx, place, &connection.outbox);
+        let client = &redeeming.flow.terms.client;
+        let secret = client.secret.clone().map(|secret| (client.id.clone(), secret));
+        let step = Drain::begin(cx, place, &connection.outbox, secret.as_ref());
         Self::draining(result, step)
     }
 
@@ -430,6 +436,10 @@ impl Callback {
         };
         if caller.principal != flow.principal {
             return Err(Code::PrincipalMismatch.into());
+        }
+        // F64: who began for a team and has since left it, or lost the role, does not finish.
+        if !policy::may_manage(caller, &flow.owner) {
+            return Err(Code::NotAllowed.into());
         }
         let response = read(&self.arguments)?;
         // atk:MIX-01, atk:MIX-07: each issuer that does not name itself has a path of its own.

@@ -280,7 +280,15 @@ impl Decide for Delete {
         match seen {
             Some(precondition) => {
                 self.found = true;
-                Decision::Commit(vec![delete(key, precondition)], Told::new(true, news))
+                // What its name and its server's URL have brought about goes too: a connector that takes its place begins anew.
+                let record =
+                    cx.open::<ConnectorRecord>(&key, found.first().and_then(Option::as_ref)).ok().flatten();
+                let url = record.as_ref().and_then(|stored| stored.record.connector.server_url());
+                let of_url = url.map(|url| Key::resource_metadata(&caller.tenant, url));
+                let rest = std::iter::once(Key::static_registration(&caller.tenant, id)).chain(of_url);
+                let rest = rest.map(|key| delete(key, Precondition::Any));
+                let writes = std::iter::once(delete(key, precondition)).chain(rest).collect();
+                Decision::Commit(writes, Told::new(true, news))
             }
             None if self.found => Decision::done(Told::new(true, news)),
             None => Decision::done(Told::nothing_new(false)),

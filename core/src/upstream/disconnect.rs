@@ -21,6 +21,7 @@ use crate::operation::{Answer, Context, Machine, Operation, OperationId, Progres
 use crate::policy;
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::scopes::Scopes;
+use crate::secret::Secret;
 use crate::store::Key;
 use crate::store::records::{Connection, ConnectorRecord, Parked};
 
@@ -100,7 +101,7 @@ impl Machine for Disconnecting {
                     return Progress::fail(Code::NotAllowed);
                 }
                 let place = Place { tenant: caller.tenant, owner, connector };
-                let step = Transaction::begin(cx, Empty { place: place.clone() });
+                let step = Transaction::begin(cx, Empty { place: place.clone(), wanted: None });
                 Self::emptying(cx, place, step)
             }
             (State::Emptying(place, transaction), answer) => {
@@ -130,15 +131,18 @@ impl Disconnecting {
                 doubt: false,
             }),
             Progress::Done(Ok(Some(emptied))) => {
-                let Emptied { was_connected, outbox, doubt } = emptied;
+                let Emptied { found, outbox, doubt, static_secret } = emptied;
+                let was_connected = found != Before::Empty;
                 cx.emit_about(&place, What::Disconnected { doubt });
-                let revocation = match (was_connected, outbox.is_empty()) {
+                let revocation = match (found, outbox.is_empty()) {
                     (_, false) => Revocation::Pending,
-                    (true, true) => Revocation::NotOffered,
-                    (false, true) => Revocation::Nothing,
+                    // Another operation has been through the outbox since.
+                    (Before::Revocable, true) => Revocation::Complete,
+                    (Before::Connected, true) => Revocation::NotOffered,
+                    (Before::Empty, true) => Revocation::Nothing,
                 };
                 let outcome = Disconnected { was_connected, revocation, doubt };
-                let step = Drain::begin(cx, place, &outbox);
+                let step = Drain::begin(cx, place, &outbox, static_secret.as_ref());
                 Self::draining(outcome, step)
             }
         }
@@ -165,14 +169,27 @@ impl Disconnecting {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Empty {
     place: Place,
+    /// The epoch that the first try was to bring about, and what it found. A later try that finds it reached, by a commit
+    /// of its own whose fate was unknown or by another's disconnect, must not take away what was connected since.
+    wanted: Option<(u64, Before)>,
+}
+
+/// What there was to take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Before {
+    Connected,
+    Empty,
+    /// A grant of an issuer that offers revocation.
+    Revocable,
 }
 
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Emptied {
-    was_connected: bool,
+    found: Before,
     outbox: Vec<Parked>,
     doubt: bool,
+    static_secret: Option<(String, Secret)>,
 }
 
 impl Decide for Empty {
@@ -198,10 +215,28 @@ impl Decide for Empty {
         };
         let precondition = stored.unchanged();
         let mut connection = stored.record;
-        let was_connected = connection.grant.is_some();
+        let connector_key = Key::connector(&self.place.tenant, &self.place.connector);
+        let connector = cx.open::<ConnectorRecord>(&connector_key, connector.as_ref()).ok().flatten();
+        let static_secret = connector.and_then(|stored| stored.record.static_secret());
+        let emptied = |found, connection: &Connection| Emptied {
+            found,
+            outbox: connection.outbox.clone(),
+            doubt: connection.doubt,
+            static_secret,
+        };
+        let before = match &connection.grant {
+            None => Before::Empty,
+            Some(grant) if grant.terms.revocation_endpoint.is_none() => Before::Connected,
+            Some(_) => Before::Revocable,
+        };
+        let next = (connection.epoch.saturating_add(1), before);
+        let (epoch, found) = *self.wanted.get_or_insert(next);
+        if connection.epoch >= epoch {
+            return Decision::done(Some(emptied(found, &connection)));
+        }
         connection.empty();
         let index = schedule(cx, &self.place, &mut connection);
-        let emptied = Emptied { was_connected, outbox: connection.outbox.clone(), doubt: connection.doubt };
+        let emptied = emptied(found, &connection);
         let write = cx.put(&key, precondition, &connection, id, None);
         Decision::Commit(std::iter::once(write).chain(index).collect(), Some(emptied))
     }

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Failure};
 use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Versioned, machine};
 use crate::policy;
-use crate::principal::{Caller, ConnectorId};
+use crate::principal::{Caller, ConnectorId, Role};
 use crate::protocol::scopes::Scopes;
 use crate::store::Key;
 use crate::store::records::ConnectorRecord;
@@ -68,7 +68,8 @@ pub struct Prospect {
 }
 
 impl Engine {
-    /// How a connector's server wants to be authorized. A discovery that fails is reported, not failed.
+    /// How a connector's server wants to be authorized. A discovery that fails is reported, not failed. For who has a part in the
+    /// connector, and administrators.
     pub fn discover(self: &Arc<Self>, arguments: Discover) -> Operation<Discovering> {
         let actor = Some(arguments.caller.principal.clone());
         Operation::new(Arc::clone(self), actor, Discovering(State::Fresh(Box::new(arguments))))
@@ -156,7 +157,14 @@ fn connector(
     let stored = cx
         .open::<ConnectorRecord>(&key, found.first().and_then(Option::as_ref))?
         .ok_or(Code::ConnectorUnknown)?;
-    policy::check_assurance(&arguments.caller, &stored.record.connector)?;
+    let (caller, connector) = (&arguments.caller, &stored.record.connector);
+    policy::check_assurance(caller, connector)?;
+    // atk:TEN-05: who has no part in it does not learn that it is there.
+    let has_part =
+        !policy::owners(caller, connector).is_empty() || !policy::managed(caller, connector).is_empty();
+    if !has_part && !policy::has_role(caller, Role::Admin) {
+        return Err(Code::ConnectorUnknown.into());
+    }
     Ok(stored.record.connector)
 }
 

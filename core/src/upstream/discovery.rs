@@ -32,6 +32,7 @@ use super::{Exchange, egress};
 use crate::connector::{Connector, ResourceMode, Waivers};
 use crate::error::{Code, Failure};
 use crate::limits::METADATA_MAX_BYTES;
+use crate::moment::UnixMillis;
 use crate::operation::{Answer, Context, Effect, HttpResponse, Precondition, Progress};
 use crate::principal::TenantId;
 use crate::protocol::scopes::Scopes;
@@ -76,6 +77,8 @@ pub(crate) struct Discovered {
     /// The audience is the whole origin of a server that has a path.
     pub(crate) parent: bool,
     pub(crate) issuer: IssuerFacts,
+    /// All issuers that the server names, or that were configured.
+    pub(crate) named: Vec<String>,
     /// What the server's metadata says that basic use needs.
     pub(crate) resource_scopes: Option<Scopes>,
     /// What the challenge demands.
@@ -116,6 +119,7 @@ enum State {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Search {
     resource: Resource,
+    named: Vec<String>,
     /// Still to be looked at, each with what is remembered of it.
     issuers: VecDeque<(String, Option<Metadata>)>,
     /// The one that is looked at, and where its metadata may still be.
@@ -283,6 +287,14 @@ impl Discovery {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
+    }
+}
+
+impl Metadata {
+    /// A document that is good for nothing any more.
+    fn spent() -> Self {
+        let (url, document, never) = (String::new(), String::new(), UnixMillis(0));
+        Self { url, source: DocumentSource::PathForm, document, fetched_at: never, fresh_until: never }
     }
 }
 

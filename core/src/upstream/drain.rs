@@ -45,13 +45,22 @@ pub(crate) enum Drained {
 }
 
 impl Drain {
-    /// Goes through the tokens given: those of the outbox as last committed, whose time has come.
-    pub(crate) fn begin(cx: &mut Context<'_>, place: Place, outbox: &[Parked]) -> Progress<Self, Drained> {
+    /// Goes through the tokens given: those of the outbox as last committed, whose time has come. With client id and secret of the
+    /// connector's static registration as they are now, where they are at hand.
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        place: Place,
+        outbox: &[Parked],
+        static_secret: Option<&(String, Secret)>,
+    ) -> Progress<Self, Drained> {
         let now = cx.now();
         let late = now.plus(cx.engine.limits().backoff_max_ms);
         // P26: an `after` further away than any back-off was written by a clock that has jumped.
         let mut waiting: Vec<_> =
             outbox.iter().filter(|parked| parked.after <= now || parked.after > late).cloned().collect();
+        for parked in &mut waiting {
+            parked.client = parked.client.clone().with_current(static_secret);
+        }
         waiting.reverse();
         let all_gone = waiting.len() == outbox.len();
         Self::next(cx, place, waiting, all_gone)

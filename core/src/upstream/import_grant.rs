@@ -8,12 +8,13 @@ use super::refresh::save::schedule;
 use super::secrets::check_text;
 use super::single::{Act, News, Single, Told, single};
 use super::{Decide, Decision, Place, egress};
+use crate::connector::Waivers;
 use crate::engine::Engine;
 use crate::error::{Code, ConfigError, Failure};
 use crate::event::What;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, Operation, OperationId, Versioned};
-use crate::policy::may_withdraw;
+use crate::policy::may_manage;
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::client_auth::AuthMethod;
 use crate::protocol::resource::covers;
@@ -23,7 +24,8 @@ use crate::secret::Secret;
 use crate::store::records::{Client, Connection, ConnectorRecord, Grant, RegistrationSource, Terms};
 use crate::store::{Key, as_seen, keep, put_index};
 
-/// Brings in tokens that were obtained elsewhere. For who manages the owner, and administrators.
+/// Brings in tokens that were obtained elsewhere. For who manages the owner: whose account an owner's calls use is nobody else's to
+/// say, so an administrator who moves the accounts of others names each of them as the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "model", derive(Hash))]
 #[serde(deny_unknown_fields)]
@@ -94,7 +96,11 @@ impl Engine {
         let owner = arguments.owner.clone().unwrap_or_else(|| arguments.caller.principal.clone());
         let tenant = arguments.caller.tenant.clone();
         let place = Place { tenant, owner, connector: arguments.connector.clone() };
-        Operation::new(Arc::clone(self), actor, ImportingGrant(Single::new(Import { place, arguments })))
+        Operation::new(
+            Arc::clone(self),
+            actor,
+            ImportingGrant(Single::new(Import { place, arguments, wanted: None })),
+        )
     }
 }
 
@@ -108,13 +114,17 @@ single! {
 struct Import {
     place: Place,
     arguments: ImportGrant,
+    /// The generation that the first try was to bring about. A later try that finds it reached cannot tell whose it is: were it ours and
+    /// refreshed since, these tokens would be spent ones.
+    wanted: Option<u64>,
 }
 
 impl Act for Import {
     type Answer = GrantImported;
 
     fn admit(&self, _: &Context<'_>) -> Result<Option<GrantImported>, Failure> {
-        if !may_withdraw(&self.arguments.caller, &self.place.owner) {
+        // atk:CSR-03
+        if !may_manage(&self.arguments.caller, &self.place.owner) {
             return Err(Code::NotAllowed.into());
         }
         Ok(self.check_values().err().map(GrantImported::Refused))
@@ -163,6 +173,8 @@ impl Import {
         let url = |field: &'static str, text: &str| {
             HttpUrl::parse(text, cx.engine.plain_http()).map_err(|e| ConfigError::new(field, text, e.0))
         };
+        let strict = cx.engine.is_strict();
+        let waivers = if strict { Waivers::default() } else { connector.waivers.clone() };
         let issuer = url("issuer", &arguments.issuer)?;
         if connector.demanded_issuer().is_some_and(|configured| configured != arguments.issuer) {
             return Err(ConfigError::new("issuer", &arguments.issuer, "is not the connector's issuer"));
@@ -170,7 +182,7 @@ impl Import {
         // atk:MIX-04: as for endpoints that are discovered.
         let endpoint = |field: &'static str, text: &str| {
             let endpoint = url(field, text)?;
-            let pins = &connector.waivers.danger_endpoint_origins;
+            let pins = &waivers.danger_endpoint_origins;
             let is_pinned = |pin: &String| url(field, pin).is_ok_and(|pin| pin.same_origin(&endpoint));
             if endpoint.same_origin(&issuer) || pins.iter().any(is_pinned) {
                 return Ok(endpoint);
@@ -214,7 +226,7 @@ impl Import {
             // No callback has brought these tokens, so none can have been mixed up.
             protected: true,
             dialect: connector.dialect.clone(),
-            waivers: connector.waivers.clone(),
+            waivers: waivers.clone(),
             address_policy: egress(connector, plain, &token_endpoint),
             revocation_policy: egress(connector, plain, revocation.as_ref().unwrap_or(&token_endpoint)),
             connector_revision: record.revision,
@@ -281,11 +293,15 @@ impl Decide for Import {
         };
         let precondition = as_seen(stored.as_ref());
         let mut connection = stored.map_or_else(|| Connection::new(id), |stored| stored.record);
+        let next = connection.generation.saturating_add(1);
+        if connection.generation >= *self.wanted.get_or_insert(next) {
+            return Decision::fail(Code::StoreUnknown);
+        }
         connection.retire_grant();
         // The same tokens brought in again: they must not be revoked as those of a former grant.
         let ours = [Some(&grant.access_token), grant.refresh_token.as_ref()];
         connection.outbox.retain(|parked| !ours.contains(&Some(&parked.token)));
-        connection.generation = connection.generation.saturating_add(1);
+        connection.generation = next;
         grant.family = connection.generation;
         connection.account = None;
         connection.connected_by = Some(self.arguments.caller.principal.clone());

@@ -13,10 +13,10 @@ use super::place::Place;
 use super::refresh::{Observation, Refresh, Refreshed, Wish};
 use super::ticket::Need;
 use crate::challenge::ChallengeReason;
-use crate::connector::Connector;
+use crate::connector::{Connector, CredentialScope};
 use crate::error::{Code, Failure};
 use crate::moment::UnixMillis;
-use crate::operation::{Answer, Context, Effect, Progress, Version, Versioned};
+use crate::operation::{Answer, Context, Effect, OperationId, Progress, Version, Versioned};
 use crate::policy;
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::scopes::Scopes;
@@ -32,10 +32,18 @@ pub(crate) struct Ask {
     pub(crate) subject: ConnectorId,
     /// Whose precedence list counts: that of the connector that draws on an account; `None`: the subject's own.
     pub(crate) policy: Option<Box<Connector>>,
-    /// The generation that the resource has rejected.
-    pub(crate) rejected: Option<u64>,
+    /// What the resource has rejected.
+    pub(crate) rejected: Option<Refused>,
     pub(crate) wait_ms: u64,
     pub(crate) observed: Option<Observation>,
+}
+
+/// Tokens that a resource did not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Refused {
+    /// Whose; `None`: of whichever connection is picked now.
+    pub(crate) connection: Option<OperationId>,
+    pub(crate) generation: u64,
 }
 
 /// What a pick came to.
@@ -68,7 +76,7 @@ pub(crate) enum Found {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(crate) struct Use {
-    pub(crate) scope: crate::connector::CredentialScope,
+    pub(crate) scope: CredentialScope,
     pub(crate) owner: Principal,
     pub(crate) connection: Connection,
 }
@@ -134,6 +142,14 @@ impl Pick {
         Progress::Perform(self, Effect::Read { keys })
     }
 
+    /// Whose connections may be used: what the calling connector's list says, as far as the account that it draws on is shared.
+    fn owners(&self, subject: &Connector) -> Vec<(CredentialScope, Principal)> {
+        match &self.ask.policy {
+            Some(policy) => policy::owners_of_account(&self.ask.caller, policy, subject),
+            None => policy::owners(&self.ask.caller, subject),
+        }
+    }
+
     /// What follows from the records.
     fn follow(
         self,
@@ -159,7 +175,7 @@ impl Pick {
         if self.ask.policy.is_none() && !subject.uses_connection() {
             return Progress::done(Picked { connector, found: Found::NotNeeded, seen: vec![seen] });
         }
-        let wanted = policy::owners(&self.ask.caller, policy);
+        let wanted = self.owners(subject);
         if wanted.iter().any(|(_, owner)| !owners.contains(owner)) {
             let owners = wanted.into_iter().map(|(_, owner)| owner).collect();
             return self.read(owners);
@@ -178,7 +194,7 @@ impl Pick {
                 Err(_) => {}
             }
         }
-        let choice = choose(policy, candidates, cx.now(), cx.engine.limits());
+        let choice = choose(cx, policy, Some(&connector.record), candidates);
         self.chosen(cx, connector, choice, seen)
     }
 
@@ -207,8 +223,10 @@ impl Pick {
     }
 
     fn is_rejected(&self, candidate: &Candidate) -> bool {
-        let generation = candidate.stored.as_ref().map_or(0, |stored| stored.record.generation);
-        self.ask.rejected.is_some_and(|rejected| rejected >= generation)
+        let (Some(stored), Some(refused)) = (&candidate.stored, self.ask.rejected) else { return false };
+        // The list may lead to another connection by now: what was said of one condemns no other.
+        refused.connection.is_none_or(|connection| connection == stored.record.id)
+            && refused.generation >= stored.record.generation
     }
 
     /// A token that the resource rejected is refreshed once: not if it has nothing to be refreshed with, and not if it is itself what
@@ -284,12 +302,9 @@ impl Pick {
             Refreshed::Reauth if ask.rejected.is_some() => return rejected(connector, candidate),
             // Its record says so now; the list may name another.
             Refreshed::Usable(_) | Refreshed::Reauth | Refreshed::Gone if rounds < ROUNDS_MAX => {
-                let owners = match &ask.policy {
-                    Some(policy) => policy::owners(&ask.caller, policy),
-                    None => policy::owners(&ask.caller, &connector.record.connector),
-                };
                 let next =
                     Self { ask, rounds: rounds.saturating_add(1), state: State::AwaitRecords(Vec::new()) };
+                let owners = next.owners(&connector.record.connector);
                 return next.read(owners.into_iter().map(|(_, owner)| owner).collect());
             }
             Refreshed::Usable(_) | Refreshed::Reauth | Refreshed::Gone => {
@@ -303,7 +318,6 @@ impl Pick {
     /// What a person has to do.
     fn need(&self, subject: &Connector, broken: Option<(Candidate, Standing)>) -> Need {
         let caller = &self.ask.caller;
-        let policy = self.ask.policy.as_deref().unwrap_or(subject);
         let (owner, reason, scopes) = match broken {
             Some((candidate, standing)) => {
                 let scopes = candidate.stored.map(|stored| stored.record.requested).unwrap_or_default();
@@ -316,8 +330,8 @@ impl Pick {
             }
             // The first owner in the list whose account the caller may connect.
             None => {
-                let owners = policy::owners(caller, policy);
-                let own = owners
+                let own = self
+                    .owners(subject)
                     .into_iter()
                     .map(|(_, owner)| owner)
                     .find(|owner| policy::may_manage(caller, owner));

@@ -1,12 +1,14 @@
 //! Where a connection stands, and what can be told from its record alone.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, OUTBOX_MAX};
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
-use crate::store::records::{Condemned, Connection, ConnectorRecord, Flow, Grant, Parked};
+use crate::store::records::{
+    Client, Condemned, Connection, ConnectorRecord, Flow, Grant, Parked, RegistrationSource,
+};
 use crate::store::{Key, put_index};
 
 /// Owner × connector in a tenant.
@@ -104,13 +106,32 @@ impl Connection {
         self.outbox.retain(|parked| !current.contains(&&parked.token));
     }
 
-    /// Adds tokens that must be revoked upstream; one that is there already is not added twice.
+    /// Adds tokens that must be revoked upstream; one that is there already is not added twice. Where there are too many the one that
+    /// has waited longest is let go, and that it may live on is said.
     pub(crate) fn park(&mut self, tokens: Vec<Parked>) {
         for parked in tokens {
-            if self.outbox.iter().all(|have| have.token != parked.token) {
-                self.outbox.push(parked);
+            if self.outbox.iter().any(|have| have.token == parked.token) {
+                continue;
             }
+            if self.outbox.len() >= OUTBOX_MAX {
+                self.outbox.remove(0);
+                self.doubt = true;
+            }
+            self.outbox.push(parked);
         }
+    }
+}
+
+impl Client {
+    /// With the secret that its static registration has now, if it is given and is of this client: it may have been changed since the
+    /// consent.
+    pub(crate) fn with_current(mut self, current: Option<&(String, Secret)>) -> Self {
+        if let Some((_, secret)) =
+            current.filter(|(id, _)| self.source == RegistrationSource::Static && self.id == *id)
+        {
+            self.secret = Some(secret.clone());
+        }
+        self
     }
 }
 
@@ -141,9 +162,8 @@ impl Grant {
     }
 
     pub(crate) fn is_due(&self, id: OperationId, now: UnixMillis, limits: &Limits) -> bool {
-        // P26: an end far in the future is a clock that has jumped, or an issuer that exaggerates.
-        let end = now.plus(limits.grant_max_ms);
-        self.due_at(id, limits).is_some_and(|due| due.min(end) <= now)
+        // P26: what was obtained in the future was obtained by a clock that has jumped; its end is not to be believed.
+        self.due_at(id, limits).is_some_and(|due| due <= now)
             || self.obtained_at > now.plus(limits.clock_skew_ms)
     }
 
@@ -161,5 +181,27 @@ impl Grant {
         };
         let refresh = self.refresh_token.iter().map(|token| parked(token, true));
         refresh.chain(std::iter::once(parked(&self.access_token, false))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::testing::grant;
+
+    // L4
+    #[test]
+    fn the_outbox_lets_go_what_has_waited_longest_and_says_so() {
+        let mut connection = Connection::new(OperationId([1; 16]));
+        let mut waiting = 0;
+        for tag in 0..OUTBOX_MAX {
+            let parked = grant(&tag.to_string()).parked();
+            waiting += parked.len();
+            connection.park(parked);
+            assert_eq!(connection.doubt, waiting > OUTBOX_MAX, "{tag}");
+        }
+        assert_eq!(connection.outbox.len(), OUTBOX_MAX);
+        let newest = grant(&(OUTBOX_MAX - 1).to_string()).parked();
+        assert_eq!(connection.outbox.last(), newest.last());
     }
 }

@@ -214,7 +214,10 @@ impl Preflighting {
             Progress::Perform(pick, effect) => {
                 return Progress::Perform(Self(State::Picking(run, target, Box::new(pick))), effect);
             }
-            Progress::Done(Err(failure)) if failure.fault() == Fault::Store => {
+            // A damaged row is one connector's matter; a store that does not answer is everybody's.
+            Progress::Done(Err(failure))
+                if failure.fault() == Fault::Store && failure.code() != Code::StoreIntegrity =>
+            {
                 return Progress::fail(failure);
             }
             Progress::Done(Err(failure)) => {

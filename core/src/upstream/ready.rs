@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::connector::Target;
 use crate::error::{Code, Failure};
 use crate::moment::{Moment, UnixMillis};
-use crate::operation::{Method, OperationId, Version};
+use crate::operation::{OperationId, Version};
 use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::resource;
 use crate::protocol::scopes::Scopes;
@@ -59,9 +59,11 @@ pub struct Attribution {
     pub shared: bool,
     /// The upstream.
     pub connector: ConnectorId,
-    /// The connection; `None` if the call needs no connection of its own.
+    /// The account whose connection it is, where the upstream draws on one and has none of its own.
+    pub account: Option<ConnectorId>,
+    /// The connection; `None` if the call needs none. To be named in `report_rejected`.
     pub connection: Option<OperationId>,
-    /// Of which generation the tokens are; 0 without a connection.
+    /// Of which generation its tokens are; 0 without a connection.
     pub generation: u64,
 }
 
@@ -78,7 +80,8 @@ pub enum Warning {
 }
 
 impl Ready {
-    /// The headers for one request: names and values, borrowed.
+    /// The headers for one request: names and values, borrowed. The method is that of the request, as it is sent: `GET`, `POST`,
+    /// `DELETE`.
     ///
     /// # Errors
     /// `config.url_not_covered`: the URL is outside the connector's own server URL, or outside the grant's audience
@@ -86,7 +89,7 @@ impl Ready {
     pub fn headers(
         &self,
         moment: &Moment,
-        method: Method,
+        method: &str,
         url: &str,
     ) -> Result<impl Iterator<Item = (&str, &Secret)>, Failure> {
         // Bearer values depend on neither; a proof bound to a key, which differs for every request, does.

@@ -53,10 +53,12 @@ pub(crate) struct Wish {
     pub(crate) static_secret: Option<(String, Secret)>,
 }
 
-/// A lease seen unchanged: the store's version of the connection, and for how long, by a monotonic clock.
+/// A lease seen unchanged: whose, at which version of the store, and for how long, by a monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
+    /// The connection: versions of different records may be equal.
+    pub connection: OperationId,
     /// The version that was seen.
     pub version: Version,
     /// For so many milliseconds.
@@ -89,7 +91,7 @@ pub(crate) struct Refresh {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 enum State {
-    AwaitHolder { version: Version },
+    AwaitHolder(Observation),
     AwaitTokens(Box<Leased>),
     Draining(Box<Drain>),
     Leasing(Box<Transaction<TakeLease>>),
@@ -121,8 +123,8 @@ impl Refresh {
                 let step = transaction.step(cx, answer);
                 Self::leasing(cx, wish, watch, step)
             }
-            (State::AwaitHolder { version }, Answer::Woke { after_ms }) => {
-                Self::lease_again(cx, wish, watch.woke(version, after_ms), None)
+            (State::AwaitHolder(seen), Answer::Woke { after_ms }) => {
+                Self::lease_again(cx, wish, watch.woke(seen, after_ms), None)
             }
             (State::AwaitTokens(leased), Answer::Http(answer)) => {
                 Self::answered(cx, wish, watch, *leased, answer)
@@ -182,7 +184,7 @@ impl Refresh {
                 Progress::done(Refreshed::Transient { until, observed: None, failure })
             }
             Take::Usable(connection) => Progress::done(Refreshed::Usable(connection)),
-            Take::Wait { version, until } => Self::wait(cx, wish, watch, version, until),
+            Take::Wait { seen, until } => Self::wait(cx, wish, watch, seen, until),
             Take::Post(leased) => Self::post(cx, wish, watch, *leased),
         }
     }
@@ -191,14 +193,13 @@ impl Refresh {
         cx: &Context<'_>,
         wish: Wish,
         mut watch: Watch,
-        version: Version,
+        seen: Observation,
         until: UnixMillis,
     ) -> Progress<Self, Refreshed> {
         let limits = cx.engine.limits();
         let left = wish.wait_ms.saturating_sub(watch.slept_ms);
         if left == 0 {
-            let observed = watch.seen.filter(|seen| seen.version == version);
-            let observed = Some(observed.unwrap_or(Observation { version, for_ms: 0 }));
+            let observed = Some(watch.seen.filter(|before| before.is_of(seen)).unwrap_or(seen));
             // A lease far in the future was written by a clock that has jumped: ask again after a lease's time.
             let until = until.min(cx.now().plus(limits.lease_ms));
             let failure = Failure::new(Code::LeaseHeld).retry_at(until);
@@ -208,7 +209,7 @@ impl Refresh {
             limits.poll_ms.saturating_mul(1 << watch.polls.min(16)).min(limits.poll_max_ms).min(left);
         watch.polls = watch.polls.saturating_add(1);
         let effect = Effect::Sleep { for_ms, watch: Some(wish.place.key()) };
-        Progress::Perform(Self { wish, watch, state: State::AwaitHolder { version } }, effect)
+        Progress::Perform(Self { wish, watch, state: State::AwaitHolder(seen) }, effect)
     }
 
     /// Sends the refresh token, if the lease leaves time for the answer and for saving it.
@@ -277,7 +278,7 @@ impl Refresh {
         settlement: Settlement,
         failure: Failure,
     ) -> Progress<Self, Refreshed> {
-        let step = Transaction::begin(cx, Settle::new(&wish, leased, settlement));
+        let step = Transaction::begin(cx, Settle::new(&wish, leased, settlement, failure.slug()));
         Self::settling(cx, wish, watch, failure, step)
     }
 
@@ -297,12 +298,14 @@ impl Refresh {
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(settle::Settled::Gone)) => Progress::done(Refreshed::Gone),
             Progress::Done(Ok(settle::Settled::Dead(connection))) => {
+                tell_if_forgotten(cx, &wish.place, &connection);
                 let grant = connection.grant.as_ref();
                 let why = grant.and_then(|grant| grant.condemned).map_or("expired", Condemned::as_str);
                 cx.emit_about(&wish.place, What::ReauthNeeded { reason: why.to_owned() });
                 Progress::done(Refreshed::Reauth)
             }
             Progress::Done(Ok(settle::Settled::Usable(connection))) => {
+                tell_if_forgotten(cx, &wish.place, &connection);
                 Progress::done(Refreshed::Usable(connection))
             }
             Progress::Done(Ok(settle::Settled::Later { until })) => {
@@ -333,7 +336,8 @@ impl Refresh {
             }
             Progress::Done(Ok(Saved::Adopted(connection))) => Progress::done(Refreshed::Usable(connection)),
             Progress::Done(Ok(Saved::Parked(connection))) => {
-                let step = Drain::begin(cx, wish.place.clone(), &connection.outbox);
+                let step =
+                    Drain::begin(cx, wish.place.clone(), &connection.outbox, wish.static_secret.as_ref());
                 Self::draining(wish, watch, step)
             }
         }
@@ -357,11 +361,26 @@ impl Refresh {
 }
 
 impl Watch {
-    fn woke(mut self, version: Version, after_ms: u64) -> Self {
+    fn woke(mut self, seen: Observation, after_ms: u64) -> Self {
         self.slept_ms = self.slept_ms.saturating_add(after_ms);
-        let before = self.seen.filter(|seen| seen.version == version).map_or(0, |seen| seen.for_ms);
-        self.seen = Some(Observation { version, for_ms: before.saturating_add(after_ms) });
+        let before = self.seen.filter(|before| before.is_of(seen)).map_or(0, |before| before.for_ms);
+        self.seen = Some(Observation { for_ms: before.saturating_add(after_ms), ..seen });
         self
+    }
+}
+
+impl Observation {
+    /// Whether both are of the same state of the same connection.
+    fn is_of(self, other: Self) -> bool {
+        self.connection == other.connection && self.version == other.version
+    }
+}
+
+/// Says that the issuer does not know our client any more, if that is what has ended the grant.
+fn tell_if_forgotten(cx: &mut Context<'_>, place: &Place, connection: &Connection) {
+    let grant = connection.grant.as_ref().filter(|grant| grant.condemned == Some(Condemned::ClientRefused));
+    if let Some(grant) = grant {
+        cx.emit_about(place, What::RegistrationStale { issuer: grant.terms.issuer.clone() });
     }
 }
 
@@ -374,13 +393,7 @@ fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result
     //# client authentication (REF-01, U).
     let url = HttpUrl::parse(&terms.token_endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let refresh_token = grant.refresh_token.as_ref().ok_or(Code::Internal)?;
-    let mut client = terms.client.clone();
-    if let Some((id, secret)) = &wish.static_secret
-        && client.source == RegistrationSource::Static
-        && client.id == *id
-    {
-        client.secret = Some(secret.clone());
-    }
+    let client = terms.client.clone().with_current(wish.static_secret.as_ref());
     //= spec/rfc8707.md#2-2
     //# A refresh request MUST carry the grant's `resource` too (REF-02, U).
     //= spec/oauth21.md#4-3-1

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::choose::Standing;
+use super::page::{self, Cursor};
 use super::place::Place;
 use super::refresh::{Refresh, Refreshed, Wish};
 use crate::engine::Engine;
@@ -23,9 +24,12 @@ use crate::store::{Key, delete};
 pub struct RefreshDue {
     /// In which tenant.
     pub tenant: TenantId,
-    /// At most so many in this call. Default 20, at most 100.
+    /// At most so many are looked at in this call. Default 20, at most 100.
     #[serde(default = "default_limit")]
     pub limit: u32,
+    /// `next` of the call before. Default: from the beginning.
+    #[serde(default)]
+    pub after: Option<Cursor>,
 }
 
 const fn default_limit() -> u32 {
@@ -42,12 +46,13 @@ pub struct DueRefreshed {
     pub ended: u32,
     /// Grants whose refresh has to wait.
     pub postponed: u32,
-    /// Whether more were due than the limit allowed.
-    pub more: bool,
+    /// Where the next call goes on; `None`: all that was due has been looked at.
+    pub next: Option<Cursor>,
 }
 
 impl Engine {
-    /// Refreshes grants whose time has come, over the `due` index.
+    /// Refreshes grants whose time has come, over the `due` index. Call it every minute or so, and again at once with `next` while it
+    /// names one: what cannot be refreshed just now stays at the front of the index, and must not keep the rest from its turn.
     pub fn refresh_due(self: &Arc<Self>, arguments: RefreshDue) -> Operation<RefreshingDue> {
         Operation::new(Arc::clone(self), None, RefreshingDue(State::Fresh(arguments)))
     }
@@ -87,15 +92,15 @@ impl Machine for RefreshingDue {
         match (self.0, answer) {
             (State::Fresh(arguments), Answer::Start) => {
                 let prefix = Key::all_due(&arguments.tenant);
-                let limit = arguments.limit.clamp(1, 100);
-                let effect = Effect::Scan { prefix, after: None, limit };
+                let effect = page::scan(&prefix, arguments.after.as_ref(), arguments.limit);
                 Progress::Perform(Self(State::AwaitPage(arguments)), effect)
             }
             (State::AwaitPage(arguments), Answer::Scan(Some((page, more)))) => {
                 let due = |key: &Key| key.minute().is_none_or(|minute| minute <= cx.now().minute());
-                let all = page.len();
+                let prefix = Key::all_due(&arguments.tenant);
+                let next = page::next(&prefix, &page, more && page.iter().all(|(key, _)| due(key)));
                 let mut entries: Vec<_> = page.into_iter().map(|(key, _)| key).filter(due).collect();
-                let done = DueRefreshed { more: more && entries.len() == all, ..DueRefreshed::default() };
+                let done = DueRefreshed { next, ..DueRefreshed::default() };
                 entries.reverse();
                 Self::next(Box::new(Run { tenant: arguments.tenant, entries, done }))
             }

@@ -21,16 +21,17 @@ use self::condemn::Condemn;
 use self::step_up::{CountStepUp, Counted};
 use super::Transaction;
 use super::discovery::{Discovery, Finding, Hint, Inquiry};
-use super::pick::{Ask, Found, Pick, Picked, Use};
+use super::pick::{Ask, Found, Pick, Picked, Refused, Use};
 use super::place::Place;
 use super::ready::Ready;
-use super::resolve::{Gathered, Resolution, Resolving, Transient};
+use super::resolve::{Gathered, Resolution, Resolve, Resolving, Transient};
 use super::ticket::{Issue, Need};
 use crate::challenge::{Challenge, ChallengeReason};
+use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::{Code, Failure};
 use crate::event::What;
-use crate::operation::{Answer, Context, Machine, Operation, Progress, machine};
+use crate::operation::{Answer, Context, Machine, Operation, OperationId, Progress, machine};
 use crate::policy;
 use crate::principal::{Caller, ConnectorId};
 use crate::protocol::scopes::Scopes;
@@ -48,7 +49,11 @@ pub struct ReportRejected {
     pub caller: Caller,
     /// To which upstream.
     pub connector: ConnectorId,
-    /// The generation of the credential it was made with, from its resolution; 0: it was made without.
+    /// The connection whose credential it was made with, from the attribution of its resolution. Default: the one that a call would
+    /// use now.
+    #[serde(default)]
+    pub connection: Option<OperationId>,
+    /// The generation of that credential, from the same place; 0: the call was made without one.
     pub generation: u64,
     /// What the call was, as the host names it: `tools/call search`. Step-ups are counted for each apart.
     pub operation: String,
@@ -109,8 +114,12 @@ enum State {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Report {
     caller: Caller,
+    /// To which upstream the call was.
     connector: ConnectorId,
-    generation: u64,
+    /// Whose connection its token is from: the connector itself, or the account that it draws on.
+    subject: ConnectorId,
+    refused: Refused,
+    wait_ms: u64,
     operation: String,
     kind: Kind,
     hint: Hint,
@@ -175,7 +184,8 @@ impl Machine for Reporting {
 
 impl Reporting {
     fn read(cx: &mut Context<'_>, arguments: ReportRejected) -> Progress<Self, Rejection> {
-        let ReportRejected { caller, connector, generation, operation, status, headers, wait_ms } = arguments;
+        let ReportRejected { caller, connector, connection, generation, operation, status, headers, wait_ms } =
+            arguments;
         let fields = headers
             .iter()
             .filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"))
@@ -203,23 +213,33 @@ impl Reporting {
             resource_metadata: challenge.resource_metadata,
             scopes: challenge.scope,
         });
+        let hint = hint.unwrap_or_default();
+        let refused = Refused { connection, generation };
+        let subject = connector.clone();
+        let report = Report { caller, connector, subject, refused, wait_ms, operation, kind, hint };
+        Self::pick(cx, Box::new(report), None)
+    }
+
+    fn pick(
+        cx: &mut Context<'_>,
+        report: Box<Report>,
+        policy: Option<Box<Connector>>,
+    ) -> Progress<Self, Rejection> {
         let ask = Ask {
-            caller: caller.clone(),
-            subject: connector.clone(),
-            policy: None,
-            rejected: (kind == Kind::Unauthorized).then_some(generation),
-            wait_ms,
+            caller: report.caller.clone(),
+            subject: report.subject.clone(),
+            policy,
+            rejected: (report.kind == Kind::Unauthorized).then_some(report.refused),
+            wait_ms: report.wait_ms,
             observed: None,
         };
-        let hint = hint.unwrap_or_default();
-        let report = Report { caller, connector, generation, operation, kind, hint };
-        Self::picking(cx, Box::new(report), Pick::begin(ask))
+        Self::picking(cx, report, Pick::begin(ask))
     }
 
     /// What follows from the connection that such a call uses now.
     fn picking(
         cx: &mut Context<'_>,
-        report: Box<Report>,
+        mut report: Box<Report>,
         step: Progress<Pick, Picked>,
     ) -> Progress<Self, Rejection> {
         let Picked { connector, found, seen } = match step {
@@ -236,12 +256,18 @@ impl Reporting {
             (Kind::InsufficientScope, Found::Use(used)) if !report.is_covered(&used) => {
                 Self::step_up(cx, *report, &connector, *used)
             }
-            (_, Found::Use(used)) => {
+            (_, Found::Use(used)) if report.is_own() => {
                 let picked = Picked { connector, found: Found::Use(used), seen };
-                match Gathered::begin(report.caller, report.connector, picked) {
+                match Gathered::begin(report.resolve(), picked) {
                     Ok(gathered) => Self::gathering(Resolving::gather(cx, gathered)),
                     Err(_) => Progress::fail(Code::Internal),
                 }
+            }
+            // The account has a token for another try; what else the call needs is found as for any call.
+            (_, Found::Use(_)) => Self::gathering(Resolving::begin(cx, report.resolve())),
+            // An account has no resource to ask who its issuer is: it is the one it was configured with.
+            (_, Found::Rejected(used)) if !report.is_own() => {
+                Self::condemn(cx, Box::new(Rejected { report: *report, used: *used }), Condemned::Rejected)
             }
             //= spec/oauth21.md#5-3-2
             //# After a 401 to a request with a token the engine SHOULD read the challenge anew and refresh or
@@ -264,7 +290,13 @@ impl Reporting {
             (_, Found::Transient { until, observed, failure }) => {
                 Progress::done(Rejection::Transient(Transient { retry_at: until, failure, observed }))
             }
-            (_, Found::NotNeeded) => Progress::done(Rejection::Nothing),
+            (_, Found::NotNeeded) => match connector.record.connector.drawn_account().cloned() {
+                Some(account) if report.is_own() => {
+                    report.subject = account;
+                    Self::pick(cx, report, Some(Box::new(connector.record.connector)))
+                }
+                _ => Progress::done(Rejection::Nothing),
+            },
         }
     }
 
@@ -293,13 +325,23 @@ impl Reporting {
             }
             Progress::Done(finding) => finding,
         };
-        let now = finding.ok().and_then(|finding| finding.result.ok()).map(|found| found.issuer.issuer);
+        let now = finding.ok().and_then(|finding| finding.result.ok());
         let before = rejected.used.connection.grant.as_ref().map(|grant| &grant.terms.issuer);
         // F139, atk:MIX-05: nothing of the old issuer's is ever sent to the new one.
         let why = match now {
-            Some(now) if before.is_some_and(|before| *before != now) => Condemned::IssuerChanged,
+            // One of several that the server names may be unreachable just now; it is still its issuer.
+            Some(now)
+                if before
+                    .is_some_and(|before| *before != now.issuer.issuer && !now.named.contains(before)) =>
+            {
+                Condemned::IssuerChanged
+            }
             _ => Condemned::Rejected,
         };
+        Self::condemn(cx, rejected, why)
+    }
+
+    fn condemn(cx: &mut Context<'_>, rejected: Box<Rejected>, why: Condemned) -> Progress<Self, Rejection> {
         let condemn = Condemn {
             place: rejected.place(),
             generation: rejected.used.connection.generation,
@@ -314,7 +356,7 @@ impl Reporting {
         cx: &mut Context<'_>,
         rejected: Box<Rejected>,
         why: Condemned,
-        step: Progress<Transaction<Condemn>, ()>,
+        step: Progress<Transaction<Condemn>, bool>,
     ) -> Progress<Self, Rejection> {
         match step {
             Progress::Perform(transaction, effect) => {
@@ -322,8 +364,10 @@ impl Reporting {
                 Progress::Perform(Self(state), effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            Progress::Done(Ok(())) => {
-                cx.emit_about(&rejected.place(), What::ReauthNeeded { reason: why.as_str().to_owned() });
+            Progress::Done(Ok(condemned)) => {
+                if condemned {
+                    cx.emit_about(&rejected.place(), What::ReauthNeeded { reason: why.as_str().to_owned() });
+                }
                 let Rejected { report, used } = *rejected;
                 let need =
                     report.need_for(&used, ChallengeReason::Reconnect(why.as_str()), Scopes::default());
@@ -404,21 +448,31 @@ impl Report {
         Place {
             tenant: self.caller.tenant.clone(),
             owner: used.owner.clone(),
-            connector: self.connector.clone(),
+            connector: self.subject.clone(),
         }
+    }
+
+    /// The call once more.
+    fn resolve(&self) -> Resolve {
+        Resolve { wait_ms: self.wait_ms, ..Resolve::new(self.caller.clone(), self.connector.clone()) }
+    }
+
+    /// Whether the token was the connector's own, not an account's.
+    fn is_own(&self) -> bool {
+        self.subject == self.connector
     }
 
     /// Whether somebody has stepped up since the call was made.
     fn is_covered(&self, used: &Use) -> bool {
         let granted = used.connection.grant.as_ref().map(|grant| &grant.scopes);
         let wanted = self.hint.scopes.as_ref();
-        used.connection.generation > self.generation
+        used.connection.generation > self.refused.generation
             && granted.zip(wanted).is_some_and(|(granted, wanted)| granted.contains_all(wanted))
     }
 
     /// The same need, with what the resource's challenge says.
     fn need(&self, mut need: Need) -> Need {
-        if need.connector == self.connector {
+        if self.is_own() && need.connector == self.connector {
             need.resource_metadata.clone_from(&self.hint.resource_metadata);
             // The challenge's scopes are those of the operation, whatever metadata lists.
             if let Some(scopes) = &self.hint.scopes {
@@ -433,11 +487,11 @@ impl Report {
         Need {
             tenant: self.caller.tenant.clone(),
             principal: self.caller.principal.clone(),
-            connector: self.connector.clone(),
+            connector: self.subject.clone(),
             owner: used.owner.clone(),
             reason: if may_connect { reason } else { ChallengeReason::AskManager },
             scopes,
-            resource_metadata: self.hint.resource_metadata.clone(),
+            resource_metadata: self.hint.resource_metadata.clone().filter(|_| self.is_own()),
         }
     }
 }

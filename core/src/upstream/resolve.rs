@@ -113,6 +113,8 @@ pub(crate) struct Gathered {
     secrets: Vec<(String, SecretOwner, Secret)>,
     seen: Vec<(Key, Option<Version>)>,
     renewable: bool,
+    wait_ms: u64,
+    observed: Option<Observation>,
 }
 
 impl machine::Sealed for Resolving {}
@@ -123,17 +125,7 @@ impl Machine for Resolving {
     #[allow(private_interfaces)]
     fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Resolution> {
         match (self.0, answer) {
-            (State::Fresh(arguments), Answer::Start) => {
-                let ask = Ask {
-                    caller: arguments.caller.clone(),
-                    subject: arguments.connector.clone(),
-                    policy: None,
-                    rejected: None,
-                    wait_ms: arguments.wait_ms,
-                    observed: arguments.observed,
-                };
-                Self::picking(cx, arguments, Pick::begin(ask))
-            }
+            (State::Fresh(arguments), Answer::Start) => Self::begin(cx, *arguments),
             (State::Picking(arguments, pick), answer) => {
                 let step = pick.step(cx, answer);
                 Self::picking(cx, arguments, step)
@@ -151,6 +143,19 @@ impl Machine for Resolving {
 }
 
 impl Resolving {
+    /// Begins with the read of the records. `report_rejected` comes in here too.
+    pub(crate) fn begin(cx: &mut Context<'_>, arguments: Resolve) -> Progress<Self, Resolution> {
+        let ask = Ask {
+            caller: arguments.caller.clone(),
+            subject: arguments.connector.clone(),
+            policy: None,
+            rejected: None,
+            wait_ms: arguments.wait_ms,
+            observed: arguments.observed,
+        };
+        Self::picking(cx, Box::new(arguments), Pick::begin(ask))
+    }
+
     fn picking(
         cx: &mut Context<'_>,
         arguments: Box<Resolve>,
@@ -161,13 +166,10 @@ impl Resolving {
                 Progress::Perform(Self(State::Picking(arguments, Box::new(pick))), effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            Progress::Done(Ok(picked)) => {
-                let Resolve { caller, connector, .. } = *arguments;
-                match Gathered::begin(caller, connector, picked) {
-                    Ok(gathered) => Self::gather(cx, gathered),
-                    Err(found) => Self::found(cx, *found),
-                }
-            }
+            Progress::Done(Ok(picked)) => match Gathered::begin(*arguments, picked) {
+                Ok(gathered) => Self::gather(cx, gathered),
+                Err(found) => Self::found(cx, *found),
+            },
         }
     }
 
@@ -201,8 +203,8 @@ impl Resolving {
                 subject: account.clone(),
                 policy: Some(Box::new(gathered.connector.clone())),
                 rejected: None,
-                wait_ms: default_wait(),
-                observed: None,
+                wait_ms: gathered.wait_ms,
+                observed: gathered.observed,
             };
             let step = Pick::begin(ask);
             return Self::picking_account(cx, gathered, account, step);
@@ -288,20 +290,19 @@ impl Resolving {
 
 impl Gathered {
     /// From a pick that found what can be used; else what it found.
-    pub(crate) fn begin(
-        caller: Caller,
-        connector_id: ConnectorId,
-        picked: Picked,
-    ) -> Result<Box<Self>, Box<Found>> {
+    pub(crate) fn begin(arguments: Resolve, picked: Picked) -> Result<Box<Self>, Box<Found>> {
         let own = match picked.found {
             Found::Use(used) => Some(used),
             Found::NotNeeded => None,
             other => return Err(Box::new(other)),
         };
         let renewable = !picked.seen.is_empty();
+        let Resolve { caller, connector: connector_id, wait_ms, observed } = arguments;
         Ok(Box::new(Self {
             caller,
             connector_id,
+            wait_ms,
+            observed,
             connector: picked.connector.record.connector,
             own,
             accounts: Vec::new(),
@@ -415,15 +416,17 @@ impl Gathered {
             injected.push(Injected { target: injection.target.clone(), value });
         }
         let caller = &self.caller;
-        let owner = self.own.as_ref().map_or(&caller.principal, |own| &own.owner);
+        let used = self.used().next();
+        let owner = used.map_or(&caller.principal, |used| &used.owner);
         let attribution = Attribution {
             actor: caller.principal.clone(),
             owner: owner.clone(),
-            scope: self.own.as_ref().map_or("personal", |own| own.scope.as_str()),
+            scope: used.map_or("personal", |used| used.scope.as_str()),
             shared: *owner != caller.principal,
             connector: self.connector_id.clone(),
-            connection: self.own.as_ref().map(|own| own.connection.id),
-            generation: self.own.as_ref().map_or(0, |own| own.connection.generation),
+            account: self.accounts.first().filter(|_| self.own.is_none()).map(|(account, _)| account.clone()),
+            connection: used.map(|used| used.connection.id),
+            generation: used.map_or(0, |used| used.connection.generation),
         };
         let warnings = grant.map(warnings).unwrap_or_default();
         let server_url = self.connector.server_url().map(parse).transpose()?;

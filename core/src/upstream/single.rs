@@ -129,7 +129,7 @@ impl<A: Act> Single<A> {
                 }
                 match parked {
                     Some((place, outbox)) => {
-                        let step = Drain::begin(cx, place, &outbox);
+                        let step = Drain::begin(cx, place, &outbox, None);
                         Self::draining(answer, step)
                     }
                     None => Progress::done(answer),

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::abandon::{Abandon, Abandoned};
 use self::tidy::{Tidied, Tidy};
 use super::drain::{Drain, Drained};
+use super::page::{self, Cursor};
 use super::{Place, Transaction};
 use crate::engine::Engine;
 use crate::error::Code;
@@ -32,7 +33,7 @@ use crate::operation::{
     machine,
 };
 use crate::principal::TenantId;
-use crate::store::records::{Connection, Flow, FlowStatus, TicketOf};
+use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, TicketOf};
 use crate::store::{Key, Kind, delete};
 
 /// Asks for a tenant to be swept.
@@ -44,6 +45,9 @@ pub struct Sweep {
     /// At most so many entries in this call. Default 20, at most 50.
     #[serde(default = "default_limit")]
     pub limit: u32,
+    /// `next` of the call before. Default: from the beginning.
+    #[serde(default)]
+    pub after: Option<Cursor>,
 }
 
 const fn default_limit() -> u32 {
@@ -64,12 +68,12 @@ pub struct Swept {
     pub drained: u32,
     /// Connections with parked tokens that will be tried again, and those whose record does not open.
     pub postponed: u32,
-    /// Whether more is there to be swept now.
-    pub more: bool,
+    /// Where the next call goes on; `None`: all whose time has come has been looked at.
+    pub next: Option<Cursor>,
 }
 
 impl Engine {
-    /// Removes what has ended and finishes revocations. Call it every few minutes, again at once while it says `more`.
+    /// Removes what has ended and finishes revocations. Call it every few minutes, and again at once with `next` while it names one.
     ///
     /// Failures: those of the store.
     pub fn sweep(self: &Arc<Self>, arguments: Sweep) -> Operation<Sweeping> {
@@ -121,11 +125,9 @@ impl Machine for Sweeping {
         match (self.0, answer) {
             (State::Fresh(arguments), Answer::Start) => {
                 let prefix = Key::all_expiry(&arguments.tenant);
-                let limit = arguments.limit.clamp(1, LIMIT_MAX);
-                Progress::Perform(
-                    Self(State::AwaitPage(arguments)),
-                    Effect::Scan { prefix, after: None, limit },
-                )
+                let limit = arguments.limit.min(LIMIT_MAX);
+                let effect = page::scan(&prefix, arguments.after.as_ref(), limit);
+                Progress::Perform(Self(State::AwaitPage(arguments)), effect)
             }
             (State::AwaitPage(arguments), Answer::Scan(Some((entries, more)))) => {
                 Self::page(cx, arguments.tenant, entries, more)
@@ -138,8 +140,8 @@ impl Machine for Sweeping {
             (State::AwaitRemoval(mut run, removed), Answer::Commit(reply)) => {
                 match reply {
                     CommitReply::Committed => run.done.removed = run.done.removed.saturating_add(removed),
-                    // One of the records has changed, or nobody knows: the entries are still there, or are gone rightly.
-                    CommitReply::Conflict | CommitReply::Unknown => run.done.more = true,
+                    // One of the records has changed, or nobody knows: the entries are there for the next sweep, or are gone rightly.
+                    CommitReply::Conflict | CommitReply::Unknown => {}
                     CommitReply::Unavailable => return Progress::fail(Code::StoreUnavailable),
                 }
                 Self::next(cx, run)
@@ -149,7 +151,7 @@ impl Machine for Sweeping {
                 Self::abandoning(cx, run, place, step)
             }
             (State::AwaitConnection(run, place, entry), Answer::Read(Some(found))) => {
-                Self::connection(cx, run, place, entry, found.first().and_then(Option::as_ref))
+                Self::connection(cx, run, place, entry, &found)
             }
             (State::Draining(run, place, entry, drain), answer) => {
                 let step = drain.step(cx, answer);
@@ -172,7 +174,8 @@ impl Sweeping {
         more: bool,
     ) -> Progress<Self, Swept> {
         let ripe = entries.iter().take_while(|(entry, _)| is_ripe(cx, entry)).count();
-        let done = Swept { more: more && ripe == entries.len(), ..Swept::default() };
+        let next = page::next(&Key::all_expiry(&tenant), &entries, more && ripe == entries.len());
+        let done = Swept { next, ..Swept::default() };
         let mut run =
             Run { tenant, one_shots: Vec::new(), claimed: Vec::new(), connections: Vec::new(), done };
         for (entry, _) in entries.into_iter().take(ripe) {
@@ -227,7 +230,7 @@ impl Sweeping {
             return Self::abandoning(cx, run, place, step);
         }
         let Some((entry, place)) = run.connections.pop() else { return Progress::done(run.done) };
-        let keys = vec![place.key()];
+        let keys = vec![place.key(), Key::connector(&place.tenant, &place.connector)];
         Progress::Perform(Self(State::AwaitConnection(run, place, entry)), Effect::Read { keys })
     }
 
@@ -259,11 +262,15 @@ impl Sweeping {
         run: Box<Run>,
         place: Place,
         entry: Key,
-        raw: Option<&Versioned>,
+        found: &[Option<Versioned>],
     ) -> Progress<Self, Swept> {
-        match cx.open::<Connection>(&place.key(), raw) {
+        let [connection, connector] = found else { return Progress::fail(Code::Internal) };
+        match cx.open::<Connection>(&place.key(), connection.as_ref()) {
             Ok(Some(stored)) if !stored.record.outbox.is_empty() => {
-                let step = Drain::begin(cx, place.clone(), &stored.record.outbox);
+                let key = Key::connector(&place.tenant, &place.connector);
+                let connector = cx.open::<ConnectorRecord>(&key, connector.as_ref()).ok().flatten();
+                let secret = connector.and_then(|stored| stored.record.static_secret());
+                let step = Drain::begin(cx, place.clone(), &stored.record.outbox, secret.as_ref());
                 Self::draining(cx, run, place, entry, step)
             }
             Ok(_) | Err(_) => Self::tidy(cx, run, place, entry),

@@ -9,7 +9,7 @@ use crate::principal::{ConnectorId, Principal, TenantId};
 use crate::protocol::scopes::Scopes;
 use crate::secret::Secret;
 use crate::store::records::{Ticket, TicketOf, TicketReason};
-use crate::store::{Key, as_seen, lookup_hash, put_index};
+use crate::store::{Key, lookup_hash, put_index};
 
 /// What a challenge is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,13 @@ impl Need {
     /// Under which live tickets are found again: all that a ticket stands for.
     fn purpose(&self, reason: TicketReason) -> String {
         let metadata = self.resource_metadata.as_deref().unwrap_or_default();
-        let owner = format!("{:?}/{}", self.owner.kind(), self.owner.id());
-        format!("{reason:?}\n{owner}\n{}\n{metadata}", self.scopes)
+        let owner = format!("{}/{}", self.owner.kind().as_str(), self.owner.id());
+        let reason = match reason {
+            TicketReason::Connect => "connect",
+            TicketReason::Reconnect => "reconnect",
+            TicketReason::StepUp => "step_up",
+        };
+        format!("{reason}\n{owner}\n{}\n{metadata}", self.scopes)
     }
 
     fn challenge(self, cx: &Context<'_>, ticket: Option<(String, UnixMillis)>) -> Challenge {
@@ -149,10 +154,10 @@ impl Decide for IssueTicket {
         let need = &self.need;
         let twin_key =
             Key::ticket_of(&need.tenant, &need.principal, &need.connector, &need.purpose(self.reason));
-        let twin = match cx.open::<TicketOf>(&twin_key, found.first().and_then(Option::as_ref)) {
-            Ok(twin) => twin,
-            Err(failure) => return Decision::fail(failure),
-        };
+        let found = found.first().and_then(Option::as_ref);
+        // One that cannot be read is replaced: it only spares a ticket.
+        let twin = cx.open::<TicketOf>(&twin_key, found).ok().flatten();
+        let as_twin = found.map_or(Precondition::Absent, |raw| Precondition::Version(raw.version));
         let (now, limits) = (cx.now(), cx.engine.limits());
         if let Some(twin) = &twin {
             // Used again until half its life; one from the future was written by a clock that has jumped.
@@ -175,7 +180,7 @@ impl Decide for IssueTicket {
             scopes: Some(need.scopes.clone()).filter(|scopes| !scopes.is_empty()),
         };
         let writes = vec![
-            cx.put(&twin_key, as_seen(twin.as_ref()), &record, id, Some(expires_at)),
+            cx.put(&twin_key, as_twin, &record, id, Some(expires_at)),
             cx.put(&key, Precondition::Absent, &ticket, id, Some(expires_at)),
             put_index(Key::expiry(&need.tenant, expires_at, &key), None),
             put_index(Key::expiry(&need.tenant, expires_at, &twin_key), None),

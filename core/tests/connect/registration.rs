@@ -62,6 +62,36 @@ fn static_comes_before_a_document_before_dynamic_before_nothing() {
     assert_eq!(setting.begin_fails(), "config.registration_needed");
 }
 
+//= spec/mcp-2026-07-28.md#reg-authorization-server-binding
+//= type=test
+//# A CIMD URL MAY be used at a new issuer without registering again, while tokens stay behind (REG-07, U).
+#[test]
+fn a_document_goes_along_to_a_new_issuer_and_the_old_ones_tokens_do_not() {
+    let mut setting = Setting::with(|config| config.client_metadata_url = Some(CIMD.to_owned()), |_| {});
+    let next = Issuer::new("https://next.example");
+    for issuer in [&setting.issuer, &next] {
+        issuer.behave(|issuer| issuer.client_id_documents = true);
+        issuer.publish_client(
+            CIMD,
+            json!({ "client_id": CIMD, "redirect_uris": ["https://gw.good/callback"] }),
+        );
+    }
+    setting.connect();
+    let old = [setting.issuer.live_refresh_tokens(), setting.issuer.live_access_tokens(setting.world.now())];
+    setting.world.host("https://next.example", next.clone());
+    setting.mcp.behave(|mcp| mcp.issuers = vec![next.clone()]);
+    setting.world.advance(HOUR);
+    let redirect = setting.begin().unwrap();
+    assert_eq!((redirect.issuer.as_str(), client_id(&redirect.url).as_str()), ("https://next.example", CIMD));
+    let callback = next.approve(&redirect.url);
+    setting.complete(&redirect, &callback).unwrap();
+    assert!(next.registrations().is_empty());
+    assert_eq!(next.live_refresh_tokens().len(), 1);
+    for token in old.iter().flatten() {
+        assert!(!setting.world.network.who_was_told(token).contains("https://next.example"));
+    }
+}
+
 //= spec/mcp-2026-07-28.md#sec-open-redirection
 //= type=test
 //# The redirect URI of a request MUST be one that was registered, be it dynamically, by CIMD or by hand

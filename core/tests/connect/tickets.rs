@@ -193,6 +193,7 @@ fn report(setting: &mut Setting, operation: &str, scope: &str) -> String {
     let report = ReportRejected {
         caller: setting.alice.clone(),
         connector: ConnectorId::new("mcp").unwrap(),
+        connection: ready.attribution().connection,
         generation: ready.generation(),
         operation: operation.to_owned(),
         status: 403,
@@ -270,6 +271,7 @@ fn a_host_that_calls_without_a_token_gets_the_same_challenge() {
     let operation = setting.engine.report_rejected(ReportRejected {
         caller: setting.alice.clone(),
         connector: name("mcp"),
+        connection: None,
         generation: 0,
         operation: "tools/list".to_owned(),
         status: 401,

@@ -150,6 +150,7 @@ impl Stage {
         let arguments = ReportRejected {
             caller: caller.clone(),
             connector: notes(),
+            connection: None,
             generation,
             operation: "tools/call".to_owned(),
             status,

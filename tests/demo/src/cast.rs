@@ -1,10 +1,11 @@
 //! Who plays: an issuer and a protected MCP server on loopback, and a browser that does what it is told.
 
 use grantway::grantway_core::address::AddressPolicy;
+use grantway::grantway_core::operation::Method;
 use grantway::grantway_core::operation::{Header, HttpReply, HttpRequest, HttpResponse};
 use grantway::grantway_core::secret::SecretBytes;
 use grantway::transport::{Hyper, Transport};
-use grantway::{CallError, Caller, Grantway, Method, Secret};
+use grantway::{CallError, Caller, Grantway, Secret};
 use grantway_testing::serve::Serving;
 use grantway_testing::{Issuer, McpServer};
 use http::{Request, Response};

@@ -9,7 +9,6 @@ use grantway_core::address::AddressPolicy;
 use grantway_core::challenge::Challenge;
 use grantway_core::connector::Connector;
 use grantway_core::engine::{Engine, EngineConfig};
-use grantway_core::operation::Method;
 use grantway_core::principal::{Caller, ConnectorId, Principal, Role};
 use grantway_core::secret::Secret;
 use grantway_core::store::{Keyring, SealingKey};
@@ -108,6 +107,7 @@ impl User<'_> {
             let report = ReportRejected {
                 caller: self.caller.clone(),
                 connector: gateway.connector.clone(),
+                connection: ready.as_ref().and_then(|ready| ready.attribution().connection),
                 generation: ready.as_ref().map_or(0, |ready| ready.generation()),
                 operation: format!("tools/call {tool}"),
                 status: response.status().as_u16(),
@@ -136,7 +136,7 @@ impl User<'_> {
         let mut request = self.gateway.http.post(url).json(&message);
         request = request.header("Accept", "application/json, text/event-stream");
         if let Some(ready) = ready {
-            for (name, value) in ready.headers(&System.moment(), Method::Post, url)? {
+            for (name, value) in ready.headers(&System.moment(), "POST", url)? {
                 request = request.header(name, value.expose());
             }
         }

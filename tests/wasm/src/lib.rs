@@ -31,6 +31,7 @@ fn begin(seed: u8) -> Option<u32> {
     let report = ReportRejected {
         caller: caller.clone(),
         connector: connector.clone(),
+        connection: None,
         generation: 1,
         operation: "tools/call".to_owned(),
         status: 401,

@@ -37,7 +37,7 @@ pub async fn drive<M: Machine>(mut operation: Operation<M>, host: &Host) -> Outc
             Ok(Step::Done(outcome)) => return outcome,
             Err(misuse) => {
                 let failure = Failure::new(Code::Internal).because(reason(misuse));
-                return Outcome { result: Err(failure), events: Vec::new() };
+                return Outcome { result: Err(failure), events: operation.abandon() };
             }
         }
     }

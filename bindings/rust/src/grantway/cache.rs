@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grantway_core::principal::{Caller, TenantId};
 use grantway_core::upstream::cache::CachedResolution;
+use grantway_core::upstream::ready::Attribution;
 use grantway_core::upstream::resolve::Observation;
 use tokio::time::Instant;
 
@@ -65,13 +66,12 @@ impl Cache {
     }
 
     /// Forgets the resolutions of the connection whose tokens a resource has rejected, whoever uses it.
-    pub(super) fn forget_rejected(&self, caller: &Caller, connector: &str, generation: u64) {
+    pub(super) fn forget_rejected(&self, caller: &Caller, connector: &str, rejected: &Attribution) {
         let mut state = self.lock();
-        let Some(cached) = state.resolutions.remove(caller, connector) else { return };
-        let rejected = cached.ready().attribution();
+        state.resolutions.remove(caller, connector);
         state.resolutions.retain(|_, _, other| {
             let other = other.ready().attribution();
-            other.connection != rejected.connection || other.generation > generation
+            other.connection != rejected.connection || other.generation > rejected.generation
         });
     }
 
@@ -79,7 +79,7 @@ impl Cache {
     pub(super) fn observed(&self, caller: &Caller, connector: &str) -> Option<Observation> {
         let (seen, at) = self.lock().observations.remove(caller, connector)?;
         let passed = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Some(Observation { version: seen.version, for_ms: seen.for_ms.saturating_add(passed) })
+        Some(Observation { for_ms: seen.for_ms.saturating_add(passed), ..seen })
     }
 
     /// Remembers what was seen of a lease.

@@ -118,8 +118,8 @@ impl Grantway {
 
     /// Says what to do about a call that the resource refused.
     ///
-    /// `generation` is that of the resolution the call was made with, or 0 for a call without; `operation` names the call
-    /// as the host does (`tools/call search`); of the headers only `WWW-Authenticate` is looked at.
+    /// `used` is what the call was made with, `None` for a call without a credential; `operation` names the call as the host does
+    /// (`tools/call search`); of the headers only `WWW-Authenticate` is looked at.
     ///
     /// # Errors
     /// As of the engine's `report_rejected`.
@@ -127,7 +127,7 @@ impl Grantway {
         &self,
         caller: &Caller,
         connector: &str,
-        generation: u64,
+        used: Option<&Ready>,
         operation: &str,
         status: u16,
         headers: impl IntoIterator<Item = (String, Secret)>,
@@ -136,14 +136,17 @@ impl Grantway {
         let arguments = ReportRejected {
             caller: caller.clone(),
             connector: connector_id(connector)?,
-            generation,
+            connection: used.and_then(|used| used.attribution().connection),
+            generation: used.map_or(0, Ready::generation),
             operation: operation.to_owned(),
             status,
             headers: headers.into_iter().collect(),
             wait_ms: Resolve::new(caller.clone(), connector_id(connector)?).wait_ms,
         };
-        if status == 401 {
-            self.cache.forget_rejected(caller, connector, generation);
+        if status == 401
+            && let Some(used) = used
+        {
+            self.cache.forget_rejected(caller, connector, used.attribution());
         }
         Ok(match self.run(self.engine.report_rejected(arguments)).await? {
             report_rejected::Rejection::Challenge(challenge) => Rejection::Challenge(challenge),

@@ -66,17 +66,18 @@ impl Grantway {
         let Configuration { engine, keyring, seeds } = Configuration::read(path)?;
         let engine = Engine::new(engine, keyring)?;
         check_seeds(&engine, &seeds)?;
-        let store_timeout = Duration::from_millis(engine.config().limits.store_timeout_ms);
         let transport = Arc::new(AtOnce::new(Hyper::new()?));
-        let host = Host::new(Arc::new(store), transport).with_store_timeout(store_timeout);
+        let host = Host::new(Arc::new(store), transport);
         Ok(Self { seeds, ..Self::new(engine, host) })
     }
 
-    /// From an engine and a host. The host's transport should be an [`AtOnce`], so that no issuer meets a crowd.
+    /// From an engine and a host. The host's transport should be an [`AtOnce`], so that no issuer meets a crowd; its time for store calls
+    /// becomes that of the engine's limits, from which leases are computed.
     pub fn new(engine: Arc<Engine>, host: Host) -> Self {
+        let store_timeout = Duration::from_millis(engine.config().limits.store_timeout_ms);
         Self {
             engine,
-            host: Arc::new(host),
+            host: Arc::new(host.with_store_timeout(store_timeout)),
             cache: Arc::new(Cache::new()),
             on_event: None,
             seeds: Vec::new(),

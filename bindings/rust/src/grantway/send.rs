@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use grantway_core::challenge::Challenge;
 use grantway_core::error::Failure;
-use grantway_core::operation::Method;
 use grantway_core::principal::Caller;
 use grantway_core::secret::Secret;
 use grantway_core::upstream::ready::Ready;
@@ -24,15 +23,12 @@ pub enum CallError<E> {
     /// The credential cannot be had, or is not for this request.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// The method is neither GET nor POST.
-    #[error("`{0}` is not a method that calls to MCP servers have")]
-    Method(http::Method),
     /// The HTTP client failed.
     #[error(transparent)]
     Send(E),
     /// The credential cannot be had just now; nobody has to do anything.
     #[error("{}", .0.failure)]
-    Transient(Transient),
+    Transient(Box<Transient>),
 }
 
 impl Grantway {
@@ -62,7 +58,7 @@ impl Grantway {
         let ready = match self.resolve(caller, connector).await? {
             Resolution::Ready(ready) => ready,
             Resolution::Challenge(challenge) => return Err(CallError::Challenge(challenge)),
-            Resolution::Transient(transient) => return Err(CallError::Transient(transient)),
+            Resolution::Transient(transient) => return Err(CallError::Transient(Box::new(transient))),
         };
         let first = self.with_headers(&ready, request.clone())?;
         let response = send(first).await.map_err(CallError::Send)?;
@@ -93,25 +89,21 @@ impl Grantway {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             ("WWW-Authenticate".to_owned(), Secret::new(value))
         });
-        let (generation, said) = (used.generation(), said.collect::<Vec<_>>());
-        let rejection = self.report_rejected(caller, connector, generation, operation, status.as_u16(), said);
-        match rejection.await? {
+        let said = said.collect::<Vec<_>>();
+        let rejection =
+            self.report_rejected(caller, connector, Some(used), operation, status.as_u16(), said).await?;
+        match rejection {
             Rejection::Retry(ready) => Ok(Some(ready)),
             Rejection::Nothing => Ok(None),
             Rejection::Challenge(challenge) => Err(CallError::Challenge(challenge)),
-            Rejection::Transient(transient) => Err(CallError::Transient(transient)),
+            Rejection::Transient(transient) => Err(CallError::Transient(Box::new(transient))),
         }
     }
 
     /// The request with the headers of a resolution, each in the place of one of its name.
     fn with_headers<B, E>(&self, ready: &Ready, mut request: Request<B>) -> Result<Request<B>, CallError<E>> {
-        let method = match *request.method() {
-            http::Method::GET => Method::Get,
-            http::Method::POST => Method::Post,
-            ref other => return Err(CallError::Method(other.clone())),
-        };
-        let url = request.uri().to_string();
-        for (name, value) in ready.headers(&self.moment(), method, &url)? {
+        let (method, url) = (request.method().clone(), request.uri().to_string());
+        for (name, value) in ready.headers(&self.moment(), method.as_str(), &url)? {
             // INVARIANT: names and values of injections are checked when a connector is put and a token is received.
             let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value.expose()))

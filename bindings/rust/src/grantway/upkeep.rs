@@ -10,20 +10,45 @@ use grantway_core::upstream::sweep::{Sweep, Swept};
 use super::Grantway;
 
 impl Grantway {
-    /// Refreshes grants of a tenant whose time has come, at most so many. For grants that must stay alive though nobody uses them.
+    /// Refreshes grants of a tenant whose time has come, at most so many in one call. For grants that must stay alive though nobody
+    /// uses them. `after` is `next` of the call before:
+    ///
+    /// ```
+    /// # async fn keep_alive(gw: grantway::Grantway, tenant: grantway::TenantId) -> Result<(), grantway::Failure> {
+    /// let mut after = None;
+    /// loop {
+    ///     after = gw.refresh_due(&tenant, 50, after).await?.next;
+    ///     if after.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As of the engine's `refresh_due`.
-    pub async fn refresh_due(&self, tenant: &TenantId, limit: u32) -> Result<DueRefreshed, Failure> {
-        self.run(self.engine.refresh_due(RefreshDue { tenant: tenant.clone(), limit })).await
+    pub async fn refresh_due(
+        &self,
+        tenant: &TenantId,
+        limit: u32,
+        after: Option<Cursor>,
+    ) -> Result<DueRefreshed, Failure> {
+        self.run(self.engine.refresh_due(RefreshDue { tenant: tenant.clone(), limit, after })).await
     }
 
-    /// Removes what has ended and finishes what a crash has left, at most so many entries.
+    /// Removes what has ended and finishes what a crash has left, at most so many entries in one call. `after` is `next` of the call
+    /// before.
     ///
     /// # Errors
     /// As of the engine's `sweep`.
-    pub async fn sweep(&self, tenant: &TenantId, limit: u32) -> Result<Swept, Failure> {
-        self.run(self.engine.sweep(Sweep { tenant: tenant.clone(), limit })).await
+    pub async fn sweep(
+        &self,
+        tenant: &TenantId,
+        limit: u32,
+        after: Option<Cursor>,
+    ) -> Result<Swept, Failure> {
+        self.run(self.engine.sweep(Sweep { tenant: tenant.clone(), limit, after })).await
     }
 
     /// Removes the records of an owner, of a connector or of the caller's whole tenant, some at a time.

@@ -172,7 +172,7 @@ async fn a_rejected_token_is_not_used_again() {
     world.issuer.end_access_tokens();
     let headers = [("WWW-Authenticate".to_owned(), Secret::new("Bearer error=\"invalid_token\""))];
     let rejection =
-        gw.report_rejected(&alice, CONNECTOR, first.generation(), "tools/call whoami", 401, headers).await;
+        gw.report_rejected(&alice, CONNECTOR, Some(&first), "tools/call whoami", 401, headers).await;
     let Rejection::Retry(second) = rejection.unwrap() else { panic!("no retry") };
     assert_ne!(bearer(&first), bearer(&second));
     assert!(Arc::ptr_eq(&second, &ready(&gw, &alice).await));
@@ -183,7 +183,7 @@ async fn a_late_report_about_an_old_token_leaves_the_new_one_in_place() {
     let (world, gw, alice) = Simulated::connected().await;
     let first = ready(&gw, &alice).await;
     world.issuer.end_access_tokens();
-    let report = || gw.report_rejected(&alice, CONNECTOR, first.generation(), "call", 401, []);
+    let report = || gw.report_rejected(&alice, CONNECTOR, Some(&first), "call", 401, []);
     let Rejection::Retry(second) = report().await.unwrap() else { panic!("no retry") };
     let Rejection::Retry(third) = report().await.unwrap() else { panic!("no retry") };
     assert_eq!(bearer(&second), bearer(&third));

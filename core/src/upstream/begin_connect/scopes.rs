@@ -113,6 +113,7 @@ mod tests {
                 accepts_cimd: false,
                 scopes_supported: issuer.map(scopes),
             },
+            named: Vec::new(),
             resource_scopes: resource.map(scopes),
             challenge_scopes: challenge.map(scopes),
             notes: Vec::new(),

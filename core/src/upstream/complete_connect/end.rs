@@ -34,7 +34,8 @@ pub(super) struct EndFlow {
 }
 
 impl Decide for EndFlow {
-    type Output = ();
+    /// The issuer, if it has said that it does not know our client any more.
+    type Output = Option<String>;
 
     fn keys(&self) -> Vec<Key> {
         let terms = &self.flow.terms;
@@ -46,18 +47,23 @@ impl Decide for EndFlow {
         3
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<()> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<Option<String>> {
         let [flow, connection, registration] = found else { return Decision::fail(Code::Internal) };
         let stored = match cx.open::<Flow>(&self.key, flow.as_ref()) {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Decision::done(()),
+            Ok(None) => return Decision::done(None),
             Err(failure) => return Decision::fail(failure),
         };
         // Only the status this operation has seen or set may end; another operation may have got further.
         if stored.record.status != self.flow.status {
             return match self.end {
                 End::Expired => Decision::fail(Code::FlowUsed),
-                End::Failed { .. } => Decision::done(()),
+                End::Failed { .. } => Decision::done(None),
             };
         }
         let claimed = matches!(self.flow.status, FlowStatus::Claimed(_));
@@ -85,11 +91,14 @@ impl Decide for EndFlow {
             Ok(None) => {}
             Err(failure) => return Decision::fail(failure),
         }
+        let mut forgotten = None;
         if let End::Failed { client_refused: true, .. } = self.end {
             let terms = &self.flow.terms;
             let key = registration_key(&self.place.tenant, &terms.issuer, &terms.client);
-            writes.extend(mark_stale(cx, &key, &terms.client, id, registration.as_ref()));
+            let stale = mark_stale(cx, &key, &terms.client, id, registration.as_ref());
+            forgotten = stale.is_some().then(|| terms.issuer.clone());
+            writes.extend(stale);
         }
-        Decision::Commit(writes, ())
+        Decision::Commit(writes, forgotten)
     }
 }

@@ -19,9 +19,9 @@ impl Discovery {
     pub(super) fn search(&self, resource: Resource, named: Vec<String>, legacy: bool) -> Next {
         let Inquiry { tenant, connector, .. } = &self.inquiry;
         let issuers: VecDeque<_> =
-            issuer::order(named, connector).into_iter().map(|issuer| (issuer, None)).collect();
+            issuer::order(named.clone(), connector).into_iter().map(|issuer| (issuer, None)).collect();
         let keys = issuers.iter().map(|(issuer, _)| Key::issuer_metadata(tenant, issuer)).collect();
-        let search = Search { resource, issuers, asked: String::new(), left: VecDeque::new(), legacy };
+        let search = Search { resource, named, issuers, asked: String::new(), left: VecDeque::new(), legacy };
         Next::Wait(State::AwaitIssuerCache(Box::new(search)), Effect::Read { keys })
     }
 
@@ -34,7 +34,8 @@ impl Discovery {
         self.unavailable = false;
         for ((issuer, cached), found) in search.issuers.iter_mut().zip(found) {
             let key = Key::issuer_metadata(&self.inquiry.tenant, issuer);
-            *cached = cx.open::<Metadata>(&key, found.as_ref())?.map(|stored| stored.record);
+            // What cannot be read is asked for anew.
+            *cached = cx.open::<Metadata>(&key, found.as_ref()).ok().flatten().map(|stored| stored.record);
         }
         self.ask_issuer(cx, search)
     }
@@ -56,7 +57,7 @@ impl Discovery {
             let Some((issuer, cached)) = search.issuers.pop_front() else {
                 if search.legacy && !self.unavailable {
                     let facts = issuer::assumed(&self.server(cx)?.origin());
-                    return Ok(self.found(search.resource, facts, Vec::new()));
+                    return Ok(self.found(*search, facts, Vec::new()));
                 }
                 return Err(self.no_issuer_metadata());
             };
@@ -66,7 +67,7 @@ impl Discovery {
                 if let Ok((facts, notes)) = issuer::check(&issuer, cached.document.as_bytes(), waivers, plain)
                 {
                     self.note_step(Asked::IssuerMetadata, &cached.url, Found::Cached);
-                    return Ok(self.found(search.resource, facts, notes));
+                    return Ok(self.found(*search, facts, notes));
                 }
             }
             let refused = |reason| Failure::new(Code::UrlRefused).because(reason);
@@ -106,7 +107,7 @@ impl Discovery {
                         self.note_step(Asked::IssuerMetadata, url.as_str(), Found::Present);
                         let key = Key::issuer_metadata(&self.inquiry.tenant, &search.asked);
                         self.learn(cx, key, DocumentSource::Issuer, url, &response);
-                        return Ok(self.found(search.resource, facts, notes));
+                        return Ok(self.found(*search, facts, notes));
                     }
                     Err(failure) => return Err(self.wrong(Asked::IssuerMetadata, url, failure)),
                 }
@@ -124,14 +125,15 @@ impl Discovery {
         Failure::new(Code::IssuerMetadataInvalid).because("there is none at the issuer's well-known URLs")
     }
 
-    fn found(&mut self, resource: Resource, issuer: IssuerFacts, notes: Vec<Note>) -> Next {
+    fn found(&mut self, search: Search, issuer: IssuerFacts, notes: Vec<Note>) -> Next {
         notes.into_iter().for_each(|note| self.note(note));
-        let Resource { resource, audience, parent, scopes } = resource;
+        let Resource { resource, audience, parent, scopes } = search.resource;
         Next::Found(Discovered {
             resource,
             audience,
             parent,
             issuer,
+            named: search.named,
             resource_scopes: scopes,
             challenge_scopes: self.inquiry.hint.scopes.take(),
             notes: std::mem::take(&mut self.notes),

@@ -28,8 +28,9 @@ impl Discovery {
     ) -> Result<Next, Failure> {
         let server = self.server(cx)?;
         let key = Key::resource_metadata(&self.inquiry.tenant, server.received());
-        let stored = cx.open::<Metadata>(&key, found.first().and_then(Option::as_ref))?;
-        self.remembered = stored.map(|stored| stored.record);
+        let stored = cx.open::<Metadata>(&key, found.first().and_then(Option::as_ref));
+        // What cannot be read is asked for anew; that there was something stays known (atk:MIX-12).
+        self.remembered = stored.map_or_else(|_| Some(Metadata::spent()), |stored| Some(stored?.record));
         if self.inquiry.hint.resource_metadata.is_some() {
             return self.look_for_resource(cx, &server);
         }

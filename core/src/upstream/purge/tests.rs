@@ -235,7 +235,7 @@ fn a_purged_tenant_is_empty_once_it_is_swept_and_its_neighbour_is_untouched() {
     for _ in 0..100 {
         desk.pass(20 * 60_000);
         desk.answers.extend([200; 200]);
-        desk.run(desk.engine.sweep(Sweep { tenant: tenant.clone(), limit: 50 })).unwrap();
+        desk.run(desk.engine.sweep(Sweep { tenant: tenant.clone(), limit: 50, after: None })).unwrap();
     }
     assert_eq!(*desk.rows(), before);
     assert_eq!(desk.requests.len(), 60, "each token is revoked once");
@@ -310,7 +310,7 @@ fn what_is_purged_is_not_listed() {
     purge(&mut desk, &Purgeable::Owner(caller("alice").principal));
     desk.answers.extend([200, 200]);
     desk.pass(10 * 60_000);
-    desk.run(desk.engine.sweep(Sweep { tenant: admin().tenant, limit: 50 })).unwrap();
+    desk.run(desk.engine.sweep(Sweep { tenant: admin().tenant, limit: 50, after: None })).unwrap();
     let arguments = ListConnections { caller: caller("alice"), of: None, after: None, limit: 9 };
     assert!(desk.run(desk.engine.list_connections(arguments)).unwrap().items.is_empty());
 }

@@ -6,7 +6,7 @@ use crate::connector::InDoubt;
 use crate::error::{Code, Failure};
 use crate::limits::SENDS_MAX;
 use crate::moment::UnixMillis;
-use crate::operation::{Context, OperationId, Version, Versioned};
+use crate::operation::{Context, OperationId, Versioned};
 use crate::store::Key;
 use crate::store::records::{Condemned, Connection, Grant, Lease, RegistrationSource, Throttle};
 use crate::upstream::place::Place;
@@ -42,7 +42,7 @@ pub(super) enum Take {
     Post(Box<Leased>),
     Usable(Box<Connection>),
     Wait {
-        version: Version,
+        seen: Observation,
         until: UnixMillis,
     },
 }
@@ -78,13 +78,13 @@ impl TakeLease {
     }
 
     /// Whether somebody else's lease may be taken over.
-    fn is_free(&self, cx: &Context<'_>, lease: &Lease, version: Version) -> bool {
+    fn is_free(&self, cx: &Context<'_>, lease: &Lease, seen: Observation) -> bool {
         let limits = cx.engine.limits();
         // By the clock, with an allowance for clocks that differ; or by having seen it unchanged for a whole lease,
         // which needs no clocks to agree and frees a lease written by a clock in the far future.
         let by_clock = cx.now() >= lease.until.plus(limits.clock_skew_ms);
         let by_watching =
-            self.observed.is_some_and(|seen| seen.version == version && seen.for_ms >= limits.lease_ms);
+            self.observed.is_some_and(|before| before.is_of(seen) && before.for_ms >= limits.lease_ms);
         by_clock || by_watching
     }
 }
@@ -110,7 +110,8 @@ impl Decide for TakeLease {
             Err(failure) => return Decision::fail(failure),
         };
         let (now, limits) = (cx.now(), cx.engine.limits());
-        let (version, precondition) = (stored.version, stored.unchanged());
+        let precondition = stored.unchanged();
+        let seen = Observation { connection: stored.record.id, version: stored.version, for_ms: 0 };
         let (epoch, generation) = (stored.record.epoch, stored.record.generation);
         let mut connection = Box::new(stored.record);
         let Some(grant) = &mut connection.grant else { return Decision::done(Take::Gone) };
@@ -131,13 +132,12 @@ impl Decide for TakeLease {
         }
         if self.previous.is_none() {
             match self.pause(cx, grant, found.get(1).and_then(Option::as_ref)) {
-                Ok(None) => {}
-                Ok(Some(_)) if usable => return Decision::done(Take::Usable(connection)),
-                Ok(Some(until)) => {
+                None => {}
+                Some(_) if usable => return Decision::done(Take::Usable(connection)),
+                Some(until) => {
                     let failure = Failure::new(Code::IssuerUnavailable).retry_at(until);
                     return Decision::done(Take::Later { until, failure });
                 }
-                Err(failure) => return Decision::fail(failure),
             }
         }
         //= spec/derived.md#ref-06
@@ -145,11 +145,11 @@ impl Decide for TakeLease {
         //# reads again before calling the grant dead (REF-06, U, derived).
         if let Some(lease) = grant.lease
             && self.previous != Some(lease.attempt)
-            && !self.is_free(cx, &lease, version)
+            && !self.is_free(cx, &lease, seen)
         {
             return Decision::done(match usable {
                 true => Take::Usable(connection),
-                false => Take::Wait { version, until: lease.until },
+                false => Take::Wait { seen, until: lease.until },
             });
         }
         // P17: durable before anything is sent, so no sequence of crashes sends a third time.
@@ -179,21 +179,14 @@ impl Decide for TakeLease {
 
 impl TakeLease {
     /// Until when the issuer wants to be left alone; an end further away than any pause was written by a clock that has jumped.
-    fn pause(
-        &self,
-        cx: &Context<'_>,
-        grant: &Grant,
-        throttle: Option<&Versioned>,
-    ) -> Result<Option<UnixMillis>, Failure> {
+    fn pause(&self, cx: &Context<'_>, grant: &Grant, throttle: Option<&Versioned>) -> Option<UnixMillis> {
         let now = cx.now();
-        let throttled = match &self.issuer {
-            Some(issuer) => {
-                let key = Key::throttle(&self.place.tenant, issuer);
-                cx.open::<Throttle>(&key, throttle)?.map(|stored| stored.record.until)
-            }
-            None => None,
-        };
+        // A brake that cannot be read is none: it is advice, and must not stand between a user and a good grant.
+        let throttled = self.issuer.as_ref().and_then(|issuer| {
+            let key = Key::throttle(&self.place.tenant, issuer);
+            Some(cx.open::<Throttle>(&key, throttle).ok()??.record.until)
+        });
         let until = grant.backoff.map(|backoff| backoff.until).max(throttled);
-        Ok(until.filter(|until| now < *until && *until <= now.plus(super::settle::PAUSE_MAX_MS)))
+        until.filter(|until| now < *until && *until <= now.plus(super::settle::PAUSE_MAX_MS))
     }
 }

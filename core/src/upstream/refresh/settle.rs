@@ -26,6 +26,8 @@ pub(super) struct Settle {
     issuer: String,
     client: Client,
     settlement: Settlement,
+    /// What went wrong, for the status.
+    slug: &'static str,
 }
 
 /// What the answer means.
@@ -82,7 +84,7 @@ pub(super) enum Settled {
 }
 
 impl Settle {
-    pub(super) fn new(wish: &Wish, leased: &Leased, settlement: Settlement) -> Self {
+    pub(super) fn new(wish: &Wish, leased: &Leased, settlement: Settlement, slug: &'static str) -> Self {
         Self {
             place: wish.place.clone(),
             rejected: wish.rejected,
@@ -92,6 +94,7 @@ impl Settle {
             issuer: leased.issuer().to_owned(),
             client: leased.grant.terms.client.clone(),
             settlement,
+            slug,
         }
     }
 
@@ -193,6 +196,9 @@ impl Decide for Settle {
                 let failures = grant.backoff.map_or(0, |backoff| backoff.failures);
                 let until = self.until(cx, pause, failures);
                 grant.backoff = until.map(|until| Backoff { until, failures: failures.saturating_add(1) });
+                if until.is_some() {
+                    connection.last_failure = Some(self.slug.to_owned());
+                }
                 if brake && let Some(until) = until {
                     others.extend(self.brake(cx, id, until, at(1)));
                 }

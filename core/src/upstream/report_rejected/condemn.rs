@@ -19,18 +19,24 @@ pub(super) struct Condemn {
 }
 
 impl Decide for Condemn {
-    type Output = ();
+    /// Whether it was this operation that did it.
+    type Output = bool;
 
     fn keys(&self) -> Vec<Key> {
         vec![self.place.key()]
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<()> {
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: OperationId,
+        found: &[Option<Versioned>],
+    ) -> Decision<bool> {
         let [connection] = found else { return Decision::fail(Code::Internal) };
         let key = self.place.key();
         let stored = match cx.open::<Connection>(&key, connection.as_ref()) {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Decision::done(()),
+            Ok(None) => return Decision::done(false),
             Err(failure) => return Decision::fail(failure),
         };
         let precondition = stored.unchanged();
@@ -43,10 +49,10 @@ impl Decide for Condemn {
             {
                 grant.condemned = Some(self.why);
             }
-            Some(_) | None => return Decision::done(()),
+            Some(_) | None => return Decision::done(false),
         }
         let index = schedule(cx, &self.place, &mut connection);
         let write = cx.put(&key, precondition, &connection, id, None);
-        Decision::Commit(std::iter::once(write).chain(index).collect(), ())
+        Decision::Commit(std::iter::once(write).chain(index).collect(), true)
     }
 }

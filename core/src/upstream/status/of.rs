@@ -226,10 +226,10 @@ impl Shown {
     fn finish(self, cx: &Context<'_>, found: &[Option<Versioned>]) -> ConnectorStatus {
         let Self { subject, own, accounts, missing_secrets } = self;
         let (policy, id) = (&subject.record.connector, &subject.id);
-        let decisive = own.decisive(cx, policy, id);
+        let decisive = own.decisive(cx, policy, Some(&subject.record), id);
         let account_ids: Vec<ConnectorId> = subject.accounts().into_iter().cloned().collect();
         let by_account: Vec<_> =
-            account_ids.iter().map(|account| accounts.decisive(cx, policy, account)).collect();
+            account_ids.iter().map(|account| accounts.decisive(cx, policy, None, account)).collect();
 
         let (for_own, for_accounts) = found.split_at_checked(own.keys().len()).unwrap_or((found, &[]));
         let connections = own.shown(cx, for_own);

@@ -57,6 +57,7 @@ impl Rows {
         &self,
         cx: &Context<'_>,
         policy: &Connector,
+        subject: Option<&ConnectorRecord>,
         connector: &ConnectorId,
     ) -> Option<Principal> {
         let mut candidates = Vec::new();
@@ -77,7 +78,7 @@ impl Rows {
                 Err(_) => {}
             }
         }
-        match choose(policy, candidates, cx.now(), cx.engine.limits()) {
+        match choose(cx, policy, subject, candidates) {
             Choice::Absent => None,
             Choice::Broken(candidate, _) | Choice::Refresh(candidate) | Choice::Use(candidate) => {
                 Some(candidate.owner)

@@ -78,10 +78,11 @@ impl Client {
                 request = request.header(name, value.expose());
             }
             let response = request.send().await?;
-            let generation = self.ready.as_ref().map_or(0, |ready| ready.generation());
-            let challenges = response.headers().get_all("WWW-Authenticate").iter();
-            let headers = challenges.filter_map(|value| Some(("WWW-Authenticate", value.to_str().ok()?)));
-            let report = json!({ "connector": "mcp", "generation": generation, "operation": method,
+            let used = self.ready.as_ref().map(|ready| ready.attribution());
+            let headers = response.headers().get_all("WWW-Authenticate").iter();
+            let headers = headers.filter_map(|value| Some(("WWW-Authenticate", value.to_str().ok()?)));
+            let report = json!({ "connector": "mcp", "connection": used.and_then(|used| used.connection),
+                "generation": used.map_or(0, |used| used.generation), "operation": method,
                 "status": response.status().as_u16(), "headers": Vec::from_iter(headers) });
             match drive(self.engine.report_rejected(arguments(report)?), &self.host).await.result? {
                 Rejection::Challenge(challenge) => self.connect(challenge.ticket).await?,

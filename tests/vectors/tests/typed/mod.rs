@@ -7,7 +7,7 @@ use grantway_core::engine::Engine;
 use grantway_core::error::{ConfigError, Failure};
 use grantway_core::message;
 use grantway_core::moment::{Moment, UnixMillis};
-use grantway_core::operation::{Machine, Method, Operation, Outcome, Step};
+use grantway_core::operation::{Machine, Operation, Outcome, Step};
 use grantway_core::secret::Secret;
 use grantway_core::upstream::begin_connect::Redirect;
 use grantway_core::upstream::complete_connect::Connected;
@@ -265,7 +265,7 @@ fn of_refusal(error: &ConfigError) -> Value {
 fn of_transient(transient: &Transient) -> Value {
     let observed = transient
         .observed
-        .map(|seen| json!({ "version": seen.version.0.to_string(), "for_ms": seen.for_ms }));
+        .map(|seen| json!({ "connection": seen.connection, "version": seen.version.0.to_string(), "for_ms": seen.for_ms }));
     json!({ "retry_at": transient.retry_at, "failure": of_failure(&transient.failure), "observed": observed })
 }
 
@@ -290,7 +290,7 @@ fn of_ready(ready: &Ready, recorded: &Value) -> Value {
     let header = |(name, value): (&str, &Secret)| (json!({ "header": name }), value.expose().to_owned());
     let env = |(name, value): (&str, &Secret)| (json!({ "env": name }), value.expose().to_owned());
     let moment = Moment::new(UnixMillis(0), [1; 32]);
-    let covers = |url: &str| ready.headers(&moment, Method::Post, url).is_ok();
+    let covers = |url: &str| ready.headers(&moment, "POST", url).is_ok();
     // A resolution names neither URL; it says which ones it is for.
     let server = recorded["server_url"].as_str().unwrap();
     assert!(covers(server) && covers(&format!("{server}/below")) && !covers("https://elsewhere.example/mcp"));

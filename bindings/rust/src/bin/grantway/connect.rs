@@ -51,7 +51,7 @@ pub(crate) async fn run(desk: &Desk, arguments: &Connect, report: Report) -> Res
         .wait(listener, arguments.no_browser)
         .await;
     // What earlier attempts have left, within reason: the rest has time until the next.
-    let _ = timeout(Duration::from_secs(5), gw.sweep(&desk.caller.tenant, 5)).await;
+    let _ = timeout(Duration::from_secs(5), gw.sweep(&desk.caller.tenant, 5, None)).await;
     let connected = confirm(desk, &gw, &server, outcome?, arguments.take_account).await?;
     say(desk, &server, &redirect, &connected, report);
     Ok(())

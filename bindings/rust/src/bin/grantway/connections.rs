@@ -129,7 +129,7 @@ pub(crate) async fn disconnect(desk: &Desk, server: &str, report: Report) -> Res
     let gw = desk.grantway_for(server)?;
     let ended = gw.disconnect(&desk.caller, &server.name, None).await?;
     let swept: Result<Result<_, Failure>, _> =
-        timeout(Duration::from_secs(5), gw.sweep(&desk.caller.tenant, 5)).await;
+        timeout(Duration::from_secs(5), gw.sweep(&desk.caller.tenant, 5, None)).await;
     if !matches!(swept, Ok(Ok(_))) {
         report.progress("What earlier attempts have left is swept up next time.");
     }

@@ -89,7 +89,7 @@ impl Problem {
             CallError::Challenge(challenge) => Self::challenge(&challenge, server),
             CallError::Failure(failure) => failure.into(),
             CallError::Send(error) => send(error),
-            CallError::Transient(transient) => Self::transient(transient),
+            CallError::Transient(transient) => Self::transient(*transient),
             _ => Failure::new(Code::Internal).into(),
         }
     }
