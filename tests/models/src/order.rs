@@ -88,6 +88,7 @@ impl Order {
             Self::Report(generation) => Running::Report(Box::new(engine.report_rejected(ReportRejected {
                 caller,
                 connector,
+                connection: None,
                 generation,
                 operation: "tools/call".to_owned(),
                 status: 401,

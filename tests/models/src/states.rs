@@ -26,11 +26,12 @@ pub(crate) fn pinned(scenario: &str) -> Option<usize> {
     all().get(scenario).copied()
 }
 
-/// Whether fewer states were seen than are pinned.
+/// Whether fewer states were seen than are pinned. A hundredth fewer is let pass: where two ways meet in one state the store's counter
+/// of versions may differ, and which of them is followed depends on who came first.
 pub(crate) fn shrunk(report: &Report) -> Option<Shrunk> {
     match pinned(report.scenario) {
         None => Some(Shrunk::NotPinned),
-        Some(pinned) => (report.states < pinned).then_some(Shrunk::From(pinned)),
+        Some(pinned) => (report.states < pinned - pinned / 100).then_some(Shrunk::From(pinned)),
     }
 }
 
