@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc conformance interop stampede ledger vectors wasm fuzz bench attack-mutants
+.PHONY: demo test verify setup lint unit doc models mutants attack-mutants conformance interop stampede fuzz ledger vectors bench wasm
 
 demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
 test:        ; @python3 tools/gate.py test
@@ -18,3 +18,5 @@ wasm:        ; @python3 tools/gate.py --only wasm
 attack-mutants: ; @python3 tests/attacks/mutants.py
 fuzz:        ; @python3 tools/gate.py --only fuzz
 bench:       ; @cargo bench -q -p grantway-benches
+models:      ; @cargo run -q --release -p grantway-models -- run
+mutants:     ; @python3 tests/models/mutants.py

@@ -79,7 +79,10 @@ CHECKS = (
     )),
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
-    ), gate=False),
+    )),
+    Check("models-quick", "the real operations, explored within small bounds", (
+        "cargo run -q --release -p grantway-models -- run --quick",
+    )),
     Check("stampede-quick", "sixteen processes on one file, a few rounds", (
         "cargo run -q -p grantway-stampede -- --rounds 10",
     )),
@@ -88,6 +91,12 @@ CHECKS = (
     )),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
         "cargo run -q -p grantway-stampede -- --rounds 200",
+    ), gate=False),
+    Check("models", "the real operations, explored within all printed bounds", (
+        "cargo run -q --release -p grantway-models -- run",
+    ), gate=False),
+    Check("mutants", "each property of the model notices a deleted line of shipped code", (
+        "python3 tests/models/mutants.py",
     ), gate=False),
 )
 

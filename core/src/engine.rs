@@ -82,7 +82,7 @@ impl Engine {
                 .map_err(|invalid| ConfigError::new("client_metadata_url", url, invalid.0))?;
         }
         let limits = &config.limits;
-        // The border of `refresh-protocol.md` §2, with the read that precedes each save.
+        // The border of `spec/refresh.md`, with the read that precedes each save.
         let needed =
             limits.store_timeout_ms.saturating_add(limits.http_timeout_ms).saturating_add(save_time(limits));
         if limits.lease_ms <= needed {

@@ -14,6 +14,7 @@ use grantway_core::store::{Key, Keyring, SealingKey};
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::complete_connect::CompleteConnect;
 use grantway_core::upstream::connectors::PutConnector;
+use grantway_core::upstream::resolve::Resolve;
 
 use crate::coverage::Coverage;
 use crate::issuer::{self, ISSUER, Issuer, Kind, Post};
@@ -31,47 +32,46 @@ const FIRST_LIFETIME_S: u64 = 60;
 
 /// Everything about a run that does not change.
 #[derive(Debug)]
-pub struct Case {
-    pub number: usize,
-    pub kind: Kind,
-    pub in_doubt: InDoubt,
-    pub engine: Arc<Engine>,
-    pub caller: Caller,
-    pub connector: ConnectorId,
+pub(crate) struct Case {
+    pub(crate) number: usize,
+    pub(crate) in_doubt: InDoubt,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) caller: Caller,
+    pub(crate) connector: ConnectorId,
     /// The browser's.
-    pub cookies: Option<Secret>,
+    pub(crate) cookies: Option<Secret>,
     /// The callback URLs of the flows that the setup began.
-    pub callbacks: Vec<Secret>,
-    pub scripts: Vec<Vec<Order>>,
+    pub(crate) callbacks: Vec<Secret>,
+    pub(crate) scripts: Vec<Vec<Order>>,
     /// How far each worker's clock is ahead.
-    pub ahead_ms: Vec<u64>,
-    pub pace: Pace,
+    pub(crate) ahead_ms: Vec<u64>,
+    pub(crate) pace: Pace,
     /// How long a resolution waits for another worker's refresh.
-    pub wait_ms: u64,
-    pub budget: Budget,
-    pub coverage: Coverage,
+    pub(crate) wait_ms: u64,
+    pub(crate) budget: Budget,
+    pub(crate) coverage: Coverage,
 }
 
 /// What there is outside of the workers: a store, an issuer and time.
 #[derive(Clone, Debug, Hash)]
-pub struct Ground<R> {
-    pub rows: R,
-    pub issuer: Issuer,
+pub(crate) struct Ground<R> {
+    pub(crate) rows: R,
+    pub(crate) issuer: Issuer,
     /// By a clock that never jumps.
-    pub elapsed_ms: u64,
+    pub(crate) elapsed_ms: u64,
     /// How far the wall clocks were set back.
-    pub set_back_ms: u64,
+    pub(crate) set_back_ms: u64,
     /// Under which key the connection stands.
-    pub connection: Option<Key>,
+    pub(crate) connection: Option<Key>,
 }
 
 impl<R: Rows> Ground<R> {
-    pub fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         UnixMillis(START_MS + self.elapsed_ms - self.set_back_ms)
     }
 
     /// Carries out an effect.
-    pub fn perform(&mut self, effect: &Effect) -> Reply {
+    pub(crate) fn perform(&mut self, effect: &Effect) -> Reply {
         match effect {
             Effect::Commit { writes } => {
                 let connection = writes.iter().map(|write| &write.key).find(|key| is_connection(key));
@@ -96,7 +96,7 @@ impl<R: Rows> Ground<R> {
 }
 
 /// 32 bytes for one step: a function of who takes it, so that equal states meet.
-pub fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
+pub(crate) fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
     let [a, b, c, d] = step.to_be_bytes();
     let name = [worker as u8 + 1, order as u8 + 1, a, b, c, d];
     std::array::from_fn(|at| name[at % name.len()] ^ (at as u8).wrapping_mul(37).wrapping_add(1))
@@ -106,7 +106,7 @@ pub fn entropy(worker: usize, order: usize, step: u32) -> [u8; 32] {
 const NOBODY: usize = 100;
 
 /// Sets a case up on these rows: its ground when the exploration begins, and what its workers work with.
-pub fn set_up<R: Rows>(
+pub(crate) fn set_up<R: Rows>(
     scenario: &Scenario,
     number: usize,
     (kind, in_doubt): (Kind, InDoubt),
@@ -127,7 +127,6 @@ pub fn set_up<R: Rows>(
     let Setup { ground, engine, caller, connector, cookies, callbacks, .. } = setup;
     let case = Case {
         number,
-        kind,
         in_doubt,
         engine,
         caller,
@@ -183,6 +182,7 @@ impl<R: Rows> Setup<R> {
             Prelude::Begin => self.begin(),
             Prelude::Complete => self.complete(None),
             Prelude::CompleteUntilRedeemed => self.complete(Some(4)),
+            Prelude::LeaseAndDie { ahead_ms } => self.lease_and_die(ahead_ms),
             Prelude::Pass(ms) => self.ground.elapsed_ms += ms,
         }
     }
@@ -205,7 +205,7 @@ impl<R: Rows> Setup<R> {
             unverified: false,
         };
         let operation = self.engine.put_connector(put);
-        self.drive(operation, None).expect("a connector");
+        self.drive(operation, 0, None).expect("a connector");
     }
 
     /// Begins a flow, and lets the person agree.
@@ -215,7 +215,7 @@ impl<R: Rows> Setup<R> {
             ..BeginConnect::new(self.caller.clone(), self.connector.clone())
         };
         let operation = self.engine.begin_connect(begin);
-        let redirect = self.drive(operation, None).expect("a flow");
+        let redirect = self.drive(operation, 0, None).expect("a flow");
         if let Some(cookie) = &redirect.cookie {
             let pair = cookie.expose().split(';').next().unwrap_or_default();
             self.cookies = Some(Secret::new(pair));
@@ -243,15 +243,33 @@ impl<R: Rows> Setup<R> {
             cookies: self.cookies.clone(),
             process_secret: None,
         });
-        assert_eq!(self.drive(operation, effects).is_some(), effects.is_none(), "the setup went another way");
+        assert_eq!(
+            self.drive(operation, 0, effects).is_some(),
+            effects.is_none(),
+            "the setup went another way"
+        );
         self.ground.issuer.lifetime_s = lifetime_s;
     }
 
-    fn drive<M: Machine>(&mut self, mut operation: Operation<M>, effects: Option<u32>) -> Option<M::Output> {
+    /// Begins to refresh, by a clock that is ahead, up to the POST, which never leaves.
+    fn lease_and_die(&mut self, ahead_ms: u64) {
+        let resolve = Resolve::new(self.caller.clone(), self.connector.clone());
+        let operation = self.engine.resolve(resolve);
+        assert!(self.drive(operation, ahead_ms, Some(3)).is_none(), "the setup went another way");
+    }
+
+    /// Runs an operation by a clock that is ahead. With a limit only that many effects are carried out.
+    fn drive<M: Machine>(
+        &mut self,
+        mut operation: Operation<M>,
+        ahead_ms: u64,
+        effects: Option<u32>,
+    ) -> Option<M::Output> {
         self.operations += 1;
         let mut reply = Reply::Start;
         loop {
-            let moment = Moment::new(self.ground.now(), entropy(NOBODY, self.operations, operation.steps()));
+            let now = self.ground.now().plus(ahead_ms);
+            let moment = Moment::new(now, entropy(NOBODY, self.operations, operation.steps()));
             match operation.step(&moment, reply).expect("a reply that fits") {
                 Step::Perform(_) if effects.is_some_and(|effects| operation.steps() > effects) => {
                     return None;

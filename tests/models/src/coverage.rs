@@ -6,7 +6,7 @@ use crate::order::Order;
 
 /// Something that a scenario must reach, else it shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub(crate) enum Happening {
     Adopted,
     Connected,
     Disconnected,
@@ -18,7 +18,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Adopted,
         Self::Connected,
         Self::Disconnected,
@@ -29,7 +29,7 @@ impl Happening {
         Self::SentAgain,
     ];
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Adopted => "adopted",
             Self::Connected => "connected",
@@ -45,26 +45,26 @@ impl Happening {
 
 /// Counters.
 #[derive(Debug, Default)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     happenings: [AtomicU64; Happening::ALL.len()],
     longest: [AtomicU32; Order::KINDS],
 }
 
 impl Coverage {
-    pub fn note(&self, happening: Happening) {
+    pub(crate) fn note(&self, happening: Happening) {
         self.happenings[happening as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn has(&self, happening: Happening) -> bool {
+    pub(crate) fn has(&self, happening: Happening) -> bool {
         self.happenings[happening as usize].load(Ordering::Relaxed) > 0
     }
 
-    pub fn note_effects(&self, order: Order, effects: u32) {
+    pub(crate) fn note_effects(&self, order: Order, effects: u32) {
         self.longest[order.kind()].fetch_max(effects, Ordering::Relaxed);
     }
 
     /// The most effects one operation of a kind has asked for.
-    pub fn most_effects(&self, kind: usize) -> u32 {
+    pub(crate) fn most_effects(&self, kind: usize) -> u32 {
         self.longest[kind].load(Ordering::Relaxed)
     }
 }

@@ -57,7 +57,7 @@ macro_rules! always {
 
 always! {
     CodeRedeemedAtMostOnce, DisconnectWins, EffectsAreBounded, ExpiredStaysExpired, GenerationStrictlyRises,
-    MisuseChangesNothing, NobodyIsLoggedOutWithoutFaults, NoSilentLoss, NoStoredTokenIsRevoked, NoTokenBeforeItIsDurable, NoTokenIsForgotten,
+    NobodyIsLoggedOutWithoutFaults, NoSilentLoss, NoStoredTokenIsRevoked, NoTokenBeforeItIsDurable, NoTokenIsForgotten,
     RefreshTokenSentAtMostTwice, RefreshTokenSentOnceWithoutFaults,
 }
 
@@ -90,56 +90,61 @@ impl Exploration {
 
 /// What an exploration came to.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub scenario: &'static str,
-    pub states: usize,
-    pub transitions: usize,
-    pub depth: usize,
-    pub seconds: f64,
+pub(crate) struct Report {
+    pub(crate) scenario: &'static str,
+    pub(crate) states: usize,
+    pub(crate) transitions: usize,
+    pub(crate) depth: usize,
+    pub(crate) seconds: f64,
     /// The time was over before every state was seen.
-    pub cut_off: bool,
+    pub(crate) cut_off: bool,
     /// Properties that do not hold, each with the way to a state that shows it.
-    pub broken: Vec<Counterexample>,
+    pub(crate) broken: Vec<Counterexample>,
+    /// What happened somewhere.
+    pub(crate) happened: Vec<&'static str>,
     /// What should have happened somewhere and did not.
-    pub missing: Vec<&'static str>,
+    pub(crate) missing: Vec<&'static str>,
     /// The most effects of one operation, by its name.
-    pub most_effects: Vec<(&'static str, u32)>,
+    pub(crate) most_effects: Vec<(&'static str, u32)>,
 }
 
 impl Report {
     /// Whether it shows what it is meant to show.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.broken.is_empty() && self.missing.is_empty() && !self.cut_off
     }
 }
 
 /// The way from an initial state to one that breaks a property.
 #[derive(Clone, Debug, Serialize, serde::Deserialize)]
-pub struct Counterexample {
-    pub scenario: String,
-    pub property: String,
+pub(crate) struct Counterexample {
+    pub(crate) scenario: String,
+    pub(crate) property: String,
     /// The variant's number.
-    pub variant: usize,
-    pub actions: Vec<Action>,
+    pub(crate) variant: usize,
+    pub(crate) actions: Vec<Action>,
 }
 
 /// How to explore.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    pub threads: usize,
-    pub limit: Option<Duration>,
-    /// Breadth first, which gives shortest traces, and no further than the first broken property.
-    pub shortest: bool,
+pub(crate) struct Effort {
+    pub(crate) threads: usize,
+    pub(crate) limit: Option<Duration>,
+    /// Only until this property is broken, and breadth first, which gives short traces.
+    pub(crate) find: Option<Property>,
 }
 
-pub fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
+pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     let began = Instant::now();
-    let mut builder =
-        Exploration::new(scenario).checker().threads(effort.threads).finish_when(HasDiscoveries::AnyFailures);
+    let finish = match effort.find {
+        Some(property) => HasDiscoveries::AnyOf([property.name()].into()),
+        None => HasDiscoveries::AnyFailures,
+    };
+    let mut builder = Exploration::new(scenario).checker().threads(effort.threads).finish_when(finish);
     if let Some(limit) = effort.limit {
         builder = builder.timeout(limit);
     }
-    if effort.shortest {
+    if effort.find.is_some() {
         report(scenario, effort, began, builder.spawn_bfs().join())
     } else {
         report(scenario, effort, began, builder.spawn_dfs().join())
@@ -162,6 +167,12 @@ fn report(
         Some(Counterexample { scenario, property, variant, actions })
     });
     let exploration = checker.model();
+    let names = |of: &[Happening], happened: bool| {
+        of.iter()
+            .filter(|happening| exploration.has(**happening) == happened)
+            .map(|happening| happening.name())
+            .collect()
+    };
     let most = |kind| {
         let counts = exploration.starts.iter().map(|world| world.case.coverage.most_effects(kind));
         (Order::NAMES[kind], counts.max().unwrap_or(0))
@@ -174,12 +185,8 @@ fn report(
         seconds: seconds.as_secs_f64(),
         cut_off: effort.limit.is_some_and(|limit| seconds >= limit),
         broken: broken.collect(),
-        missing: scenario
-            .reaches
-            .iter()
-            .filter(|happening| !exploration.has(**happening))
-            .map(|happening| happening.name())
-            .collect(),
+        happened: names(&Happening::ALL, true),
+        missing: names(scenario.reaches, false),
         most_effects: (0..Order::KINDS).map(most).filter(|(_, effects)| *effects > 0).collect(),
     }
 }

@@ -8,12 +8,12 @@ use grantway_core::secret::SecretBytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub const ISSUER: &str = "https://as.example";
+pub(crate) const ISSUER: &str = "https://as.example";
 
 /// What an issuer does with a refresh token that comes twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Rotates; within [`GRACE_MS`] a spent one gives one more pair, afterwards it ends the family.
     Grace,
     /// The refresh token stays the same.
@@ -24,22 +24,34 @@ pub enum Kind {
     RotatesOnly,
 }
 
+impl Kind {
+    /// In words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Grace => "grace",
+            Self::NoRotation => "no rotation",
+            Self::RevokesOnReuse => "revokes on reuse",
+            Self::RotatesOnly => "rotates only",
+        }
+    }
+}
+
 /// Shorter than a coarse tick, longer than a fine one.
 const GRACE_MS: u64 = 5_000;
 
 /// Long enough that no token of an exploration ends in it.
-pub const LIFETIME_S: u64 = 3_600;
+pub(crate) const LIFETIME_S: u64 = 3_600;
 
 /// A token of the issuer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Token {
+pub(crate) enum Token {
     Access(u8),
     Refresh(u8),
 }
 
 /// What is asked of the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Post {
+pub(crate) enum Post {
     Code(u8),
     Refresh(u8),
     Revoke(Token),
@@ -47,10 +59,10 @@ pub enum Post {
 
 /// All that the issuer knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Issuer {
-    pub kind: Kind,
+pub(crate) struct Issuer {
+    pub(crate) kind: Kind,
     /// Seconds a new access token lives.
-    pub lifetime_s: u64,
+    pub(crate) lifetime_s: u64,
     codes: Vec<Code>,
     pairs: Vec<Pair>,
     /// For each family whether it was ended.
@@ -81,18 +93,18 @@ enum Refresh {
 }
 
 impl Issuer {
-    pub fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         Self { kind, lifetime_s: LIFETIME_S, codes: Vec::new(), pairs: Vec::new(), ended: Vec::new() }
     }
 
     /// The person agrees: a code.
-    pub fn authorize(&mut self) -> u8 {
+    pub(crate) fn authorize(&mut self) -> u8 {
         self.codes.push(Code { family: None, posts: 0 });
         number(self.codes.len())
     }
 
     /// A POST is on its way and may be processed.
-    pub fn begin_post(&mut self, post: Post) {
+    pub(crate) fn begin_post(&mut self, post: Post) {
         match post {
             Post::Code(code) => {
                 if let Some(code) = self.code(code) {
@@ -109,14 +121,14 @@ impl Issuer {
     }
 
     /// The record says that this refresh token has a definite answer: with an issuer that does not rotate it is sent again.
-    pub fn settle(&mut self, token: u8) {
+    pub(crate) fn settle(&mut self, token: u8) {
         if let Some(pair) = self.pair(token) {
             pair.posts = 0;
         }
     }
 
     /// A POST arrives.
-    pub fn answer(&mut self, post: Post, now: u64) -> HttpResponse {
+    pub(crate) fn answer(&mut self, post: Post, now: u64) -> HttpResponse {
         match post {
             Post::Code(code) => self.redeem(code),
             Post::Refresh(token) => self.refresh(token, now),
@@ -188,7 +200,7 @@ impl Issuer {
     }
 
     /// The family that ends if this token is revoked.
-    pub fn ended_by_revoking(&self, token: Token) -> Option<u8> {
+    pub(crate) fn ended_by_revoking(&self, token: Token) -> Option<u8> {
         let (Token::Access(n) | Token::Refresh(n)) = token;
         let pair = self.pairs.get(usize::from(n).checked_sub(1)?)?;
         let live = matches!(token, Token::Refresh(_)) && pair.refresh == Refresh::Live;
@@ -196,7 +208,7 @@ impl Issuer {
     }
 
     /// The family of a refresh token, unless it has ended.
-    pub fn family(&self, token: u8) -> Option<u8> {
+    pub(crate) fn family(&self, token: u8) -> Option<u8> {
         let family = self.pairs.get(usize::from(token).checked_sub(1)?)?.family;
         (!self.has_ended(family)).then_some(family)
     }
@@ -212,7 +224,7 @@ impl Issuer {
     }
 
     /// The families that have not ended and have a refresh token that was not spent.
-    pub fn live_families(&self) -> impl Iterator<Item = u8> {
+    pub(crate) fn live_families(&self) -> impl Iterator<Item = u8> {
         let live = |family: u8| {
             let alive = |pair: &Pair| pair.family == family && pair.refresh == Refresh::Live;
             !self.has_ended(family) && self.pairs.iter().any(alive)
@@ -221,31 +233,31 @@ impl Issuer {
     }
 
     /// Whether a refresh token can still be used.
-    pub fn is_live(&self, token: u8) -> bool {
+    pub(crate) fn is_live(&self, token: u8) -> bool {
         self.pairs
             .get(usize::from(token).wrapping_sub(1))
             .is_some_and(|pair| pair.refresh == Refresh::Live && !self.has_ended(pair.family))
     }
 
     /// Whether a refresh token was used, its family being alive.
-    pub fn is_spent(&self, token: u8) -> bool {
+    pub(crate) fn is_spent(&self, token: u8) -> bool {
         self.pairs
             .get(usize::from(token).wrapping_sub(1))
             .is_some_and(|pair| matches!(pair.refresh, Refresh::Spent { .. }) && !self.has_ended(pair.family))
     }
 
     /// The most POSTs that were begun of one code.
-    pub fn most_posts_of_a_code(&self) -> u8 {
+    pub(crate) fn most_posts_of_a_code(&self) -> u8 {
         self.codes.iter().map(|code| code.posts).max().unwrap_or(0)
     }
 
     /// The codes that were POSTed, a bit for each.
-    pub fn posted_codes(&self) -> u8 {
+    pub(crate) fn posted_codes(&self) -> u8 {
         (0..self.codes.len()).filter(|at| self.codes[*at].posts > 0).fold(0, |bits, at| bits | 1 << at)
     }
 
     /// The most POSTs of one refresh token that were begun without a definite answer to the one before.
-    pub fn most_posts_of_a_refresh_token(&self) -> u8 {
+    pub(crate) fn most_posts_of_a_refresh_token(&self) -> u8 {
         self.pairs.iter().map(|pair| pair.posts).max().unwrap_or(0)
     }
 
@@ -260,7 +272,7 @@ impl Issuer {
 
 impl Token {
     /// From its text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let number = || text.get(1..)?.parse().ok();
         match text.as_bytes().first()? {
             b'a' => number().map(Self::Access),
@@ -272,7 +284,7 @@ impl Token {
 
 impl Post {
     /// From the form of a request to the token or revocation endpoint.
-    pub fn parse(request: &HttpRequest) -> Option<Self> {
+    pub(crate) fn parse(request: &HttpRequest) -> Option<Self> {
         if request.method != Method::Post {
             return None;
         }
@@ -296,7 +308,7 @@ impl Post {
     }
 
     /// In words.
-    pub fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         match self {
             Self::Code(code) => format!("POST code c{code}"),
             Self::Refresh(token) => format!("POST refresh token r{token}"),
@@ -307,7 +319,7 @@ impl Post {
 }
 
 /// What the issuer publishes about itself.
-pub fn metadata() -> HttpResponse {
+pub(crate) fn metadata() -> HttpResponse {
     let endpoint = |path: &str| format!("{ISSUER}{path}");
     let document = json!({
         "issuer": ISSUER,
@@ -324,7 +336,7 @@ pub fn metadata() -> HttpResponse {
 }
 
 /// A response of the issuer's.
-pub fn response(status: u16, body: String) -> HttpResponse {
+pub(crate) fn response(status: u16, body: String) -> HttpResponse {
     HttpResponse {
         status,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],

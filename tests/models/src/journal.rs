@@ -10,33 +10,33 @@ use crate::world::Fate;
 
 /// Lines, if anybody listens.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Option<Vec<String>>);
+pub(crate) struct Journal(Option<Vec<String>>);
 
 impl Journal {
-    pub fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         self.0 = Some(Vec::new());
     }
 
     /// The lines since the last call.
-    pub fn take(&mut self) -> Vec<String> {
+    pub(crate) fn take(&mut self) -> Vec<String> {
         self.0.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    pub fn note(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.0 {
             lines.push(line());
         }
     }
 
-    pub fn begin(&mut self, worker: usize, order: Order) {
+    pub(crate) fn begin(&mut self, worker: usize, order: Order) {
         self.note(|| format!("worker {worker} begins {}", order.name()));
     }
 
-    pub fn performed(&mut self, worker: usize, effect: &Effect, reply: &Reply) {
+    pub(crate) fn performed(&mut self, worker: usize, effect: &Effect, reply: &Reply) {
         self.note(|| format!("worker {worker}: {}: {}", effect_words(effect), reply_words(reply)));
     }
 
-    pub fn lost(&mut self, worker: usize, effect: &Effect, fate: Fate) {
+    pub(crate) fn lost(&mut self, worker: usize, effect: &Effect, fate: Fate) {
         self.note(|| {
             let fate = match fate {
                 Fate::Done => "carried out, and the answer is lost",
@@ -47,16 +47,16 @@ impl Journal {
         });
     }
 
-    pub fn ended(&mut self, worker: usize, order: Order, ended: &Ended) {
+    pub(crate) fn ended(&mut self, worker: usize, order: Order, ended: &Ended) {
         self.note(|| format!("worker {worker} ends {}: {}", order.name(), ended.words()));
     }
 
-    pub fn connection(&mut self, connection: &Inspection) {
+    pub(crate) fn connection(&mut self, connection: &Inspection) {
         self.note(|| format!("    the connection: {}", connection_words(connection)));
     }
 }
 
-pub fn connection_words(connection: &Inspection) -> String {
+pub(crate) fn connection_words(connection: &Inspection) -> String {
     let Inspection { epoch, generation, redeeming, doubt, outbox, grant } = connection;
     let mut words = format!("epoch {epoch}, generation {generation}");
     match grant {

@@ -16,152 +16,181 @@ mod sqlite;
 mod states;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Parser, Subcommand};
 use explore::{Counterexample, Effort, explore};
 use property::Property;
 use replay::{Store, replay};
 use scenario::{SCENARIOS, Scenario};
 
-const USAGE: &str = "\
-grantway-models run [--scenario NAME]... [--quick] [--json] [--seconds N] [--threads N] [--pin]
-    explores; fails if a property is broken, something that must happen does not, or there are fewer states than pinned
-grantway-models find --scenario NAME --property NAME --to FILE [--seconds N]
-    looks for the shortest trace that breaks a property, and fails if there is none
-grantway-models replay --trace FILE [--memory] [--clean]
-    plays a trace on a SQLite file; fails if its property holds, or with --clean if any is broken
-grantway-models list
-";
+#[derive(Parser)]
+#[command(about = "Explores what the engine's operations do when everything that may go wrong does")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Explores. Fails if a property breaks, something that must happen does not, a run was cut off, or fewer states are seen than
+    /// are pinned.
+    Run {
+        /// Which scenarios; all if none is named.
+        #[arg(long, value_parser = scenario)]
+        scenario: Vec<&'static Scenario>,
+        /// Those of the quick set.
+        #[arg(long)]
+        quick: bool,
+        #[arg(long)]
+        json: bool,
+        /// Pins the numbers of states.
+        #[arg(long)]
+        pin: bool,
+        /// Cuts each scenario off after so many seconds.
+        #[arg(long)]
+        seconds: Option<u64>,
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Looks for a short way to break a property. Fails if there is none.
+    Find {
+        #[arg(long, value_parser = scenario)]
+        scenario: &'static Scenario,
+        #[arg(long, value_parser = property)]
+        property: Property,
+        /// The file to write the way to.
+        #[arg(long)]
+        to: PathBuf,
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// With one the way is the shortest.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// Plays what `find` has found on a SQLite file. Fails if its property holds.
+    Replay {
+        #[arg(long)]
+        trace: PathBuf,
+        /// On a map in memory instead.
+        #[arg(long)]
+        memory: bool,
+        /// Fails if any property breaks instead.
+        #[arg(long)]
+        clean: bool,
+    },
+    /// Names the properties.
+    Properties,
+    /// Shows the properties, and the scenarios with their bounds.
+    List {
+        /// As tables for `spec/refresh.md`.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments(std::env::args().skip(1).collect());
-    let result = match arguments.word().as_deref() {
-        Some("run") => run(arguments),
-        Some("find") => find(arguments),
-        Some("replay") => play(arguments),
-        Some("list") => {
+    let ok = match Arguments::parse().task {
+        Task::Run { scenario, quick, json, pin, seconds, threads } => {
+            let effort = Effort { threads, limit: seconds.map(Duration::from_secs), find: None };
+            let all = SCENARIOS.iter().filter(|scenario| scenario.quick || !quick).collect();
+            run(&if scenario.is_empty() { all } else { scenario }, effort, json, pin)
+        }
+        Task::Find { scenario, property, to, seconds, threads } => {
+            let effort = Effort { threads, limit: seconds.map(Duration::from_secs), find: Some(property) };
+            find(scenario, property, &to, effort)
+        }
+        Task::Replay { trace, memory, clean } => {
+            play(&trace, if memory { Store::Memory } else { Store::Sqlite }, clean)
+        }
+        Task::Properties => {
+            Property::ALL.iter().for_each(|property| println!("{}", property.name()));
+            Ok(true)
+        }
+        Task::List { markdown: true } => {
+            print!("{}", print::markdown());
+            Ok(true)
+        }
+        Task::List { markdown: false } => {
             print::list();
             Ok(true)
         }
-        _ => Err(USAGE.to_owned()),
     };
-    match result {
+    match ok {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(complaint) => {
-            eprintln!("{complaint}");
+        Err(problem) => {
+            eprintln!("{problem}");
             ExitCode::from(2)
         }
     }
 }
 
-fn run(mut arguments: Arguments) -> Result<bool, String> {
-    let (quick, json, pin) = (arguments.flag("--quick"), arguments.flag("--json"), arguments.flag("--pin"));
-    let effort = effort(&mut arguments, false)?;
-    let mut chosen = Vec::new();
-    while let Some(name) = arguments.value("--scenario")? {
-        chosen.push(scenario(&name)?);
-    }
-    arguments.end()?;
-    if chosen.is_empty() {
-        chosen = SCENARIOS.iter().filter(|scenario| scenario.quick || !quick).collect();
-    }
+fn run(scenarios: &[&'static Scenario], effort: Effort, json: bool, pin: bool) -> Result<bool, String> {
     if !json {
         print::properties();
     }
     let mut reports = Vec::new();
-    for scenario in chosen {
+    for scenario in scenarios {
         let report = explore(scenario, effort);
-        let shrunk = states::has_shrunk(&report);
+        let shrunk = states::shrunk(&report).filter(|_| !pin);
         if !json {
             print::report(scenario, &report, shrunk);
         }
         reports.push((report, shrunk));
     }
     if pin {
-        states::pin(reports.iter().map(|(report, _)| report)).map_err(|error| error.to_string())?;
+        let whole = reports.iter().map(|(report, _)| report).filter(|report| report.is_good());
+        states::pin(whole).map_err(|problem| problem.to_string())?;
     }
-    let ok = reports.iter().all(|(report, shrunk)| report.is_good() && (pin || shrunk.is_none()));
     if json {
         print::json(&reports);
     } else {
         print::sum(&reports);
     }
-    Ok(ok)
+    Ok(reports.iter().all(|(report, shrunk)| report.is_good() && shrunk.is_none()))
 }
 
-fn find(mut arguments: Arguments) -> Result<bool, String> {
-    let scenario = scenario(&arguments.value("--scenario")?.ok_or(USAGE)?)?;
-    let property = arguments.value("--property")?.ok_or(USAGE)?;
-    Property::parse(&property).ok_or_else(|| format!("no such property: {property}"))?;
-    let to = arguments.value("--to")?.ok_or(USAGE)?;
-    let effort = effort(&mut arguments, true)?;
-    arguments.end()?;
+fn find(
+    scenario: &'static Scenario,
+    property: Property,
+    to: &PathBuf,
+    effort: Effort,
+) -> Result<bool, String> {
     let report = explore(scenario, effort);
-    let found = report.broken.iter().find(|broken| broken.property == property);
+    let found = report.broken.iter().find(|broken| broken.property == property.name());
     match found {
         Some(trace) => {
-            let text = serde_json::to_string_pretty(trace).map_err(|error| error.to_string())?;
-            std::fs::write(&to, text).map_err(|error| format!("{to}: {error}"))?;
+            let text = serde_json::to_string_pretty(trace).map_err(|problem| problem.to_string())?;
+            std::fs::write(to, text).map_err(|problem| format!("{}: {problem}", to.display()))?;
             println!("{} states, {} actions", report.states, trace.actions.len());
         }
         None => println!(
-            "{property} holds in {} states{}; broken: {:?}",
+            "{} holds in {} states{}",
+            property.name(),
             report.states,
             if report.cut_off { ", CUT OFF" } else { "" },
-            report.broken.iter().map(|broken| &broken.property).collect::<Vec<_>>(),
         ),
     }
     Ok(found.is_some())
 }
 
-fn play(mut arguments: Arguments) -> Result<bool, String> {
-    let from = arguments.value("--trace")?.ok_or(USAGE)?;
-    let store = if arguments.flag("--memory") { Store::Memory } else { Store::Sqlite };
-    let clean = arguments.flag("--clean");
-    arguments.end()?;
-    let text = std::fs::read_to_string(&from).map_err(|error| format!("{from}: {error}"))?;
-    let trace: Counterexample = serde_json::from_str(&text).map_err(|error| format!("{from}: {error}"))?;
+fn play(from: &PathBuf, store: Store, clean: bool) -> Result<bool, String> {
+    let unreadable = |problem: &dyn std::fmt::Display| format!("{}: {problem}", from.display());
+    let text = std::fs::read_to_string(from).map_err(|problem| unreadable(&problem))?;
+    let trace: Counterexample = serde_json::from_str(&text).map_err(|problem| unreadable(&problem))?;
     let played = replay(scenario(&trace.scenario)?, &trace, store);
     print::replay_of(&trace, &played);
-    let broken = |property: &str| played.broken.iter().any(|broken| broken.name() == property);
-    Ok(if clean { played.broken.is_empty() } else { broken(&trace.property) })
-}
-
-fn effort(arguments: &mut Arguments, shortest: bool) -> Result<Effort, String> {
-    let number = |text: Option<String>| text.map(|text| text.parse::<u64>().map_err(|_| USAGE)).transpose();
-    let limit = number(arguments.value("--seconds")?)?.map(Duration::from_secs);
-    let threads = number(arguments.value("--threads")?)?.unwrap_or(2) as usize;
-    Ok(Effort { threads, limit, shortest })
+    let is_broken = played.broken.iter().any(|broken| broken.name() == trace.property);
+    Ok(if clean { played.broken.is_empty() } else { is_broken })
 }
 
 fn scenario(name: &str) -> Result<&'static Scenario, String> {
-    SCENARIOS.iter().find(|scenario| scenario.name == name).ok_or_else(|| format!("no such scenario: {name}"))
+    SCENARIOS.iter().find(|scenario| scenario.name == name).ok_or_else(|| "no such scenario".to_owned())
 }
 
-struct Arguments(Vec<String>);
-
-impl Arguments {
-    fn word(&mut self) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.remove(0))
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        let at = self.0.iter().position(|have| have == name);
-        at.map(|at| self.0.remove(at)).is_some()
-    }
-
-    fn value(&mut self, name: &str) -> Result<Option<String>, String> {
-        let Some(at) = self.0.iter().position(|have| have == name) else { return Ok(None) };
-        if at + 1 >= self.0.len() {
-            return Err(USAGE.to_owned());
-        }
-        self.0.remove(at);
-        Ok(Some(self.0.remove(at)))
-    }
-
-    fn end(&self) -> Result<(), String> {
-        if self.0.is_empty() { Ok(()) } else { Err(USAGE.to_owned()) }
-    }
+fn property(name: &str) -> Result<Property, String> {
+    Property::parse(name).ok_or_else(|| "no such property".to_owned())
 }

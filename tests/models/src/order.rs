@@ -16,7 +16,7 @@ use crate::case::Case;
 
 /// One order of a worker's script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
+pub(crate) enum Order {
     /// Begins one more flow, which nobody completes.
     Begin,
     /// Hands in the callback of a flow that the setup began, by its number.
@@ -29,7 +29,7 @@ pub enum Order {
 
 /// A running operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Running {
+pub(crate) enum Running {
     Begin(Box<Operation<Beginning>>),
     Complete(Box<Operation<Completing>>),
     Disconnect(Box<Operation<Disconnecting>>),
@@ -38,19 +38,19 @@ pub enum Running {
 }
 
 /// What a step of it comes to.
-pub enum Stepped {
+pub(crate) enum Stepped {
     Perform(Effect),
     Done(Ending),
 }
 
 /// How an operation ended, as far as the model looks at it.
-pub struct Ending {
-    pub result: Ended,
-    pub events: Vec<What>,
+pub(crate) struct Ending {
+    pub(crate) result: Ended,
+    pub(crate) events: Vec<What>,
 }
 
 /// Its result.
-pub enum Ended {
+pub(crate) enum Ended {
     Begun,
     Challenge,
     Connected,
@@ -65,7 +65,7 @@ pub enum Ended {
 
 impl Order {
     /// A new operation for this order.
-    pub fn start(self, case: &Case, observed: Option<Observation>) -> Running {
+    pub(crate) fn start(self, case: &Case, observed: Option<Observation>) -> Running {
         let (engine, caller) = (&case.engine, case.caller.clone());
         let connector = case.connector.clone();
         match self {
@@ -88,6 +88,7 @@ impl Order {
             Self::Report(generation) => Running::Report(Box::new(engine.report_rejected(ReportRejected {
                 caller,
                 connector,
+                connection: None,
                 generation,
                 operation: "tools/call".to_owned(),
                 status: 401,
@@ -101,12 +102,12 @@ impl Order {
         }
     }
 
-    pub const KINDS: usize = Self::NAMES.len();
-    pub const NAMES: [&str; 5] =
+    pub(crate) const KINDS: usize = Self::NAMES.len();
+    pub(crate) const NAMES: [&str; 5] =
         ["begin_connect", "complete_connect", "disconnect", "report_rejected", "resolve"];
 
     /// The number of its kind.
-    pub const fn kind(self) -> usize {
+    pub(crate) const fn kind(self) -> usize {
         match self {
             Self::Begin => 0,
             Self::Complete(_) => 1,
@@ -117,14 +118,14 @@ impl Order {
     }
 
     /// The name of the operation.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         Self::NAMES[self.kind()]
     }
 }
 
 impl Running {
     /// Takes one step.
-    pub fn step(&mut self, moment: &Moment, reply: Reply) -> Result<Stepped, Misuse> {
+    pub(crate) fn step(&mut self, moment: &Moment, reply: Reply) -> Result<Stepped, Misuse> {
         match self {
             Self::Begin(operation) => step(operation, moment, reply, |_| Ended::Begun),
             Self::Complete(operation) => step(operation, moment, reply, |_| Ended::Connected),
@@ -144,7 +145,7 @@ impl Running {
     }
 
     /// Steps taken so far.
-    pub fn steps(&self) -> u32 {
+    pub(crate) fn steps(&self) -> u32 {
         match self {
             Self::Begin(operation) => operation.steps(),
             Self::Complete(operation) => operation.steps(),
@@ -184,7 +185,7 @@ fn later(transient: &Transient) -> Ended {
 
 impl Ended {
     /// In words.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Begun => "a flow has begun".to_owned(),
             Self::Challenge => "challenge".to_owned(),

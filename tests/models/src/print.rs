@@ -1,13 +1,18 @@
 //! What is shown.
 
+use grantway_core::connector::InDoubt;
 use serde_json::json;
 
+use crate::coverage::Happening;
 use crate::explore::{Counterexample, Report};
+use crate::issuer::Kind;
+use crate::order::Order;
 use crate::property::{EFFECTS_MAX, Property};
 use crate::replay::{Replay, Store, replay};
 use crate::scenario::{Budget, Pace, SCENARIOS, Scenario};
+use crate::states::{self, Shrunk};
 
-pub fn properties() {
+pub(crate) fn properties() {
     println!("properties, held in every state:");
     for property in Property::ALL {
         println!("  {:44} {:7} {}", property.name(), property.of(), property.about());
@@ -15,23 +20,41 @@ pub fn properties() {
     println!();
 }
 
-pub fn list() {
+pub(crate) fn list() {
     properties();
-    for scenario in SCENARIOS {
-        print_bounds(scenario);
-    }
+    SCENARIOS.iter().for_each(print_bounds);
 }
 
 fn print_bounds(scenario: &Scenario) {
     println!("{}: {}", scenario.name, scenario.about);
-    for (worker, script) in scenario.scripts.iter().enumerate() {
-        let orders: Vec<_> = script.iter().map(|order| order.name()).collect();
-        println!("  worker {worker}: {}", orders.join(", "));
+    for (worker, orders) in scripts(scenario).iter().enumerate() {
+        println!("  worker {worker}: {orders}");
     }
-    let variants: Vec<_> =
-        scenario.variants.iter().map(|(kind, in_doubt)| format!("{kind:?}/{in_doubt:?}")).collect();
-    println!("  issuers: {}", variants.join(", "));
+    println!("  issuers: {}", issuers(scenario));
     println!("  at most: {}", budget(&scenario.budget, scenario.pace));
+    println!("  must happen: {}", names(scenario.reaches));
+}
+
+fn scripts(scenario: &Scenario) -> Vec<String> {
+    let clock = |worker: usize| match scenario.ahead_ms.get(worker) {
+        Some(ahead) if *ahead > 0 => format!(" (clock {} s ahead)", ahead / 1000),
+        _ => String::new(),
+    };
+    let orders = |script: &[Order]| script.iter().map(|order| order.name()).collect::<Vec<_>>().join(", ");
+    let scripts = scenario.scripts.iter().enumerate();
+    scripts.map(|(worker, script)| orders(script) + &clock(worker)).collect()
+}
+
+fn issuers(scenario: &Scenario) -> String {
+    let variant = |(kind, in_doubt): &(Kind, InDoubt)| match in_doubt {
+        InDoubt::Never => format!("{} (never retried)", kind.words()),
+        InDoubt::RetryOnce => kind.words().to_owned(),
+    };
+    scenario.variants.iter().map(variant).collect::<Vec<_>>().join(", ")
+}
+
+fn names(happenings: &[Happening]) -> String {
+    happenings.iter().map(|happening| happening.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn budget(budget: &Budget, pace: Pace) -> String {
@@ -49,13 +72,40 @@ fn budget(budget: &Budget, pace: Pace) -> String {
     let kinds: Vec<_> = kinds
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, name)| format!("{count} × {name}"))
+        .map(|(count, name)| format!("{} × {name}", faults.min(*count)))
         .collect();
-    let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
-    format!("{faults} faults of {kinds}; {ticks} ticks of {} s", pace.tick_ms() / 1000)
+    let faults = match faults {
+        0 => "no faults".to_owned(),
+        1 => format!("1 fault of {}", kinds.join(", ")),
+        many => format!("{many} faults of {}", kinds.join(", ")),
+    };
+    let ticks = if ticks == 1 { "1 tick".to_owned() } else { format!("{ticks} ticks") };
+    format!("{faults}; {ticks} of {} s", pace.tick_ms() / 1000)
 }
 
-pub fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
+/// The properties and the scenarios as they stand in `spec/refresh.md`.
+pub(crate) fn markdown() -> String {
+    let mut text = "| property | attack | what holds in every state |\n|--|--|--|\n".to_owned();
+    for property in Property::ALL {
+        text += &format!("| `{}` | {} | {} |\n", property.name(), property.of(), property.about());
+    }
+    text += "\n| scenario | workers | issuers | at most | must happen | states |\n|--|--|--|--|--|--:|\n";
+    for scenario in SCENARIOS {
+        let states = states::pinned(scenario.name).map_or_else(|| "not pinned".to_owned(), |n| n.to_string());
+        text += &format!(
+            "| **{}** {} | {} | {} | {} | {} | {states} |\n",
+            scenario.name,
+            scenario.about,
+            scripts(scenario).join("<br>"),
+            issuers(scenario),
+            budget(&scenario.budget, scenario.pace),
+            names(scenario.reaches),
+        );
+    }
+    text
+}
+
+pub(crate) fn report(scenario: &Scenario, report: &Report, shrunk: Option<Shrunk>) {
     print_bounds(scenario);
     let effects: Vec<_> = report.most_effects.iter().map(|(name, most)| format!("{name} {most}")).collect();
     println!("  most effects of one operation (limit {EFFECTS_MAX}): {}", effects.join(", "));
@@ -63,6 +113,7 @@ pub fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
         "  {} unique states, {} transitions, depth {}, {:.1} s",
         report.states, report.transitions, report.depth, report.seconds
     );
+    println!("  happened: {}", report.happened.join(", "));
     if report.cut_off {
         println!("  CUT OFF: not every state within these bounds was seen");
     }
@@ -75,14 +126,16 @@ pub fn report(scenario: &Scenario, report: &Report, shrunk: Option<usize>) {
         println!("  NEVER HAPPENED: {}", report.missing.join(", "));
     }
     match shrunk {
-        Some(usize::MAX) => println!("  NOT PINNED: look at the number of states, then run with --pin"),
-        Some(pinned) => println!("  SHRUNK: {pinned} states were pinned"),
+        Some(Shrunk::NotPinned) => {
+            println!("  NOT PINNED: look at the number of states, then run with --pin")
+        }
+        Some(Shrunk::From(pinned)) => println!("  SHRUNK: {pinned} states were pinned"),
         None => {}
     }
     println!();
 }
 
-pub fn sum(reports: &[(Report, Option<usize>)]) {
+pub(crate) fn sum(reports: &[(Report, Option<Shrunk>)]) {
     let states: usize = reports.iter().map(|(report, _)| report.states).sum();
     let seconds: f64 = reports.iter().map(|(report, _)| report.seconds).sum();
     let bad = reports.iter().filter(|(report, shrunk)| !report.is_good() || shrunk.is_some()).count();
@@ -95,7 +148,7 @@ pub fn sum(reports: &[(Report, Option<usize>)]) {
     );
 }
 
-pub fn json(reports: &[(Report, Option<usize>)]) {
+pub(crate) fn json(reports: &[(Report, Option<Shrunk>)]) {
     let reports: Vec<_> = reports
         .iter()
         .map(|(report, shrunk)| json!({ "report": report, "good": report.is_good(), "shrunk": shrunk.is_some() }))
@@ -103,7 +156,7 @@ pub fn json(reports: &[(Report, Option<usize>)]) {
     println!("{}", json!(reports));
 }
 
-pub fn replay_of(trace: &Counterexample, played: &Replay) {
+pub(crate) fn replay_of(trace: &Counterexample, played: &Replay) {
     println!("{} in {}, variant {}:", trace.property, trace.scenario, trace.variant);
     played.lines.iter().for_each(|line| println!("  {line}"));
     if played.left_out > 0 {
@@ -111,4 +164,19 @@ pub fn replay_of(trace: &Counterexample, played: &Replay) {
     }
     let broken: Vec<_> = played.broken.iter().map(|broken| broken.name()).collect();
     println!("broken: {}", if broken.is_empty() { "nothing".to_owned() } else { broken.join(", ") });
+}
+
+#[cfg(test)]
+mod tests {
+    /// What the specification says about the model is what the program says about itself.
+    #[test]
+    fn the_specification_has_the_tables_that_list_prints() {
+        let spec = include_str!("../../../spec/refresh.md");
+        for table in super::markdown().split("\n\n") {
+            assert!(
+                spec.contains(table.trim()),
+                "put into spec/refresh.md what `list --markdown` prints:\n{table}"
+            );
+        }
+    }
 }

@@ -12,24 +12,24 @@ use crate::world::{Action, World};
 
 /// Which store a trace is played on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     Memory,
     Sqlite,
 }
 
 /// What a replay came to.
 #[derive(Debug)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// What happened, in words.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// Actions that could not happen and were left out.
-    pub left_out: usize,
-    pub broken: Vec<Property>,
+    pub(crate) left_out: usize,
+    pub(crate) broken: Vec<Property>,
 }
 
 /// Plays a trace. Where the code differs from that which gave the trace, an action may not be possible: it is left out. After
 /// the last action everything still under way runs to its end, without further faults.
-pub fn replay(scenario: &Scenario, trace: &Counterexample, store: Store) -> Replay {
+pub(crate) fn replay(scenario: &Scenario, trace: &Counterexample, store: Store) -> Replay {
     match store {
         Store::Memory => play(scenario, trace, Memory::default()),
         Store::Sqlite => play(scenario, trace, File::new().expect("a temporary SQLite file")),

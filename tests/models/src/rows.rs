@@ -9,14 +9,14 @@ use grantway_core::operation::{Action, CommitReply, Precondition, Version, Versi
 use grantway_core::store::{Key, Kind};
 
 /// Two of the three storage verbs; no operation of this model scans.
-pub trait Rows {
+pub(crate) trait Rows {
     fn read(&self, keys: &[Key]) -> Vec<Option<Versioned>>;
     fn commit(&mut self, writes: &[Write]) -> CommitReply;
 }
 
 /// Rows in memory, cheap to copy. One counter of versions, one version a commit, as the SQLite store has it.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     rows: Arc<BTreeMap<Key, Row>>,
     last_version: u64,
     /// Of all rows but the private ones. The counter is left out: whatever comes next is new.
@@ -70,16 +70,16 @@ impl Hash for Memory {
 }
 
 /// What a record is; see [`Kind`].
-pub fn kind_of(key: &Key) -> Option<u8> {
+pub(crate) fn kind_of(key: &Key) -> Option<u8> {
     key.as_bytes().get(1 + key.tenant()?.len()).copied()
 }
 
-pub fn is_connection(key: &Key) -> bool {
+pub(crate) fn is_connection(key: &Key) -> bool {
     kind_of(key) == Some(Kind::Connection as u8)
 }
 
 /// Records that no property and no decision about a grant looks at.
-pub fn is_private(key: &Key) -> bool {
+pub(crate) fn is_private(key: &Key) -> bool {
     let private = [Kind::Registration, Kind::Metadata, Kind::Ticket, Kind::TicketOf, Kind::Expiry];
     kind_of(key).is_some_and(|kind| private.iter().any(|private| *private as u8 == kind))
 }
@@ -90,7 +90,7 @@ fn is_index(key: &Key) -> bool {
 }
 
 /// The name of a record's kind.
-pub fn name_of(key: &Key) -> &'static str {
+pub(crate) fn name_of(key: &Key) -> &'static str {
     const NAMES: [(Kind, &str); 12] = [
         (Kind::Connector, "connector"),
         (Kind::Connection, "connection"),
@@ -109,7 +109,7 @@ pub fn name_of(key: &Key) -> &'static str {
 }
 
 /// The same for equal values, in every process.
-pub fn digest(value: &impl Hash) -> u64 {
+pub(crate) fn digest(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -9,33 +9,35 @@ use crate::order::Order;
 
 /// A bounded exploration: one initial state for each variant.
 #[derive(Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub about: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
     /// Done before the exploration begins.
-    pub prelude: &'static [Prelude],
+    pub(crate) prelude: &'static [Prelude],
     /// A script for each worker.
-    pub scripts: &'static [&'static [Order]],
+    pub(crate) scripts: &'static [&'static [Order]],
     /// How far the workers' clocks are ahead.
-    pub ahead_ms: &'static [u64],
-    pub pace: Pace,
-    pub variants: &'static [(Kind, InDoubt)],
-    pub budget: Budget,
+    pub(crate) ahead_ms: &'static [u64],
+    pub(crate) pace: Pace,
+    pub(crate) variants: &'static [(Kind, InDoubt)],
+    pub(crate) budget: Budget,
     /// What must happen somewhere.
-    pub reaches: &'static [Happening],
+    pub(crate) reaches: &'static [Happening],
     /// Whether it is part of the quick set.
-    pub quick: bool,
+    pub(crate) quick: bool,
 }
 
 /// A step of the setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prelude {
+pub(crate) enum Prelude {
     /// A flow, up to the code.
     Begin,
     /// The flow begun last, completed.
     Complete,
     /// The flow begun last, until its code was redeemed; then the process dies.
     CompleteUntilRedeemed,
+    /// A resolution by a clock that is ahead, until it holds the lease; then the process dies.
+    LeaseAndDie { ahead_ms: u64 },
     /// Time, in milliseconds.
     Pass(u64),
 }
@@ -43,7 +45,7 @@ pub enum Prelude {
 /// How long a tick is, against what an effect may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Longer than a lease with its allowance. Only a worker that stands still, sleeps or has nothing to do lets it pass.
     Coarse,
     /// The store's and the transport's timeout: an effect may span one.
@@ -51,14 +53,14 @@ pub enum Pace {
 }
 
 impl Pace {
-    pub const fn tick_ms(self) -> u64 {
+    pub(crate) const fn tick_ms(self) -> u64 {
         match self {
             Self::Coarse => 20_000,
             Self::Fine => 1_000,
         }
     }
 
-    pub const fn effect_ms(self) -> u64 {
+    pub(crate) const fn effect_ms(self) -> u64 {
         match self {
             Self::Coarse => 0,
             Self::Fine => 1_000,
@@ -68,18 +70,18 @@ impl Pace {
 
 /// How often what may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Faults of all kinds together.
-    pub faults: u8,
-    pub busy: u8,
-    pub clock_back: u8,
-    pub crash: u8,
-    pub down: u8,
-    pub lost: u8,
-    pub not_sent: u8,
-    pub pause: u8,
-    pub ticks: u8,
-    pub unknown: u8,
+    pub(crate) faults: u8,
+    pub(crate) busy: u8,
+    pub(crate) clock_back: u8,
+    pub(crate) crash: u8,
+    pub(crate) down: u8,
+    pub(crate) lost: u8,
+    pub(crate) not_sent: u8,
+    pub(crate) pause: u8,
+    pub(crate) ticks: u8,
+    pub(crate) unknown: u8,
 }
 
 impl Budget {
@@ -97,11 +99,11 @@ impl Budget {
     };
 
     /// Whether one more fault may happen of a kind that so many are left of.
-    pub const fn allows(&self, count: u8) -> bool {
+    pub(crate) const fn allows(&self, count: u8) -> bool {
         self.faults > 0 && count > 0
     }
 
-    pub fn spend(&mut self, of: impl FnOnce(&mut Self) -> &mut u8) {
+    pub(crate) fn spend(&mut self, of: impl FnOnce(&mut Self) -> &mut u8) {
         self.faults -= 1;
         *of(self) -= 1;
     }
@@ -119,8 +121,11 @@ const ALL_KINDS: &[(Kind, InDoubt)] = &[
     (Kind::RotatesOnly, InDoubt::RetryOnce),
 ];
 const STRICT: &[(Kind, InDoubt)] = &[(Kind::RevokesOnReuse, InDoubt::RetryOnce)];
-const STRICT_AND_GRACE: &[(Kind, InDoubt)] =
-    &[(Kind::RevokesOnReuse, InDoubt::RetryOnce), (Kind::Grace, InDoubt::RetryOnce)];
+const ALL_BUT_LENIENT: &[(Kind, InDoubt)] = &[
+    (Kind::RevokesOnReuse, InDoubt::RetryOnce),
+    (Kind::Grace, InDoubt::RetryOnce),
+    (Kind::NoRotation, InDoubt::RetryOnce),
+];
 const STRICT_AND_LENIENT: &[(Kind, InDoubt)] =
     &[(Kind::RevokesOnReuse, InDoubt::RetryOnce), (Kind::RotatesOnly, InDoubt::RetryOnce)];
 const NEVER: &[(Kind, InDoubt)] = &[(Kind::RevokesOnReuse, InDoubt::Never)];
@@ -137,6 +142,10 @@ const ENDED: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_
 const RECONNECTING: &[Prelude] = &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::Begin];
 /// A flow whose worker died with the tokens in its hands, and a second one.
 const ABANDONED: &[Prelude] = &[Prelude::Begin, Prelude::CompleteUntilRedeemed, Prelude::Begin];
+
+/// A connection whose access token has ended, and a lease that a dead worker wrote by a clock far ahead.
+const LEASED_FAR: &[Prelude] =
+    &[Prelude::Begin, Prelude::Complete, Prelude::Pass(61_000), Prelude::LeaseAndDie { ahead_ms: 3_600_000 }];
 
 /// Crash, lost answer, unknown commit: each once.
 const ONCE_EACH: Budget = Budget { faults: 3, crash: 1, lost: 1, unknown: 1, ticks: 1, ..Budget::NONE };
@@ -156,7 +165,7 @@ const ANY_TWO: Budget = Budget {
 /// Every kind of fault, one in all.
 const ANY_ONE: Budget = Budget { faults: 1, ..ANY_TWO };
 
-pub const SCENARIOS: &[Scenario] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "CC",
         about: "the same callback twice",
@@ -244,7 +253,7 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "two resolutions of an ended access token, every kind of fault",
         prelude: ENDED,
         scripts: &[&[Resolve], &[Resolve]],
-        variants: STRICT_AND_GRACE,
+        variants: ALL_BUT_LENIENT,
         budget: ANY_TWO,
         reaches: &[Refreshed, Adopted, SentAgain],
         ..PLAIN
@@ -282,12 +291,33 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "RR-wait",
+        about: "two resolutions, one of which waits as long as it may",
+        prelude: ENDED,
+        scripts: &[&[Resolve], &[Resolve]],
+        pace: Pace::Fine,
+        budget: Budget { ticks: 3, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
         name: "RR-ahead",
         about: "two resolutions, one by a clock that is far ahead",
         prelude: ENDED,
         scripts: &[&[Resolve], &[Resolve]],
         ahead_ms: &[600_000, 0],
         budget: Budget { faults: 2, crash: 1, lost: 1, pause: 1, ticks: 1, ..Budget::NONE },
+        reaches: &[Refreshed, Adopted, SentAgain],
+        quick: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "RR-far",
+        about: "two resolutions after a worker died whose clock was far ahead: nobody's clock frees its lease",
+        prelude: LEASED_FAR,
+        scripts: &[&[Resolve], &[Resolve]],
+        budget: Budget { faults: 1, crash: 1, unknown: 1, ticks: 1, ..Budget::NONE },
         reaches: &[Refreshed, Adopted, SentAgain],
         quick: true,
         ..PLAIN
@@ -338,15 +368,6 @@ pub const SCENARIOS: &[Scenario] = &[
         budget: Budget { ticks: 1, ..Budget::NONE },
         reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         quick: true,
-        ..PLAIN
-    },
-    Scenario {
-        name: "RCD-one",
-        about: "a resolution against a reconnect and then a disconnect, one fault",
-        prelude: RECONNECTING,
-        scripts: &[&[Resolve], &[Complete(1), Disconnect]],
-        budget: ANY_ONE,
-        reaches: &[Connected, Refreshed, Disconnected, Parked, Revoked],
         ..PLAIN
     },
     Scenario {

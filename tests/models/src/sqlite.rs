@@ -13,14 +13,14 @@ use crate::rows::Rows;
 
 /// Rows in a file of their own.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     store: Sqlite,
     _directory: tempfile::TempDir,
 }
 
 impl File {
     /// A new database in a temporary directory, removed with it.
-    pub fn new() -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let directory = tempfile::tempdir()?;
         let store = Sqlite::open(directory.path().join("model.db"))?;
         Ok(Self { store, _directory: directory })

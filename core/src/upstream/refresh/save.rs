@@ -170,8 +170,8 @@ impl Decide for Save {
         connection.grant = Some(Box::new(self.renewed(cx)));
         connection.generation = connection.generation.saturating_add(1);
         connection.last_failure = None;
-        let index = schedule(cx, &self.place, &mut connection);
-        let write = cx.put(&key, precondition, &*connection, id, None);
-        Decision::Commit(std::iter::once(write).chain(index).collect(), Saved::Fresh(connection))
+        let mut writes = schedule(cx, &self.place, &mut connection);
+        writes.insert(0, cx.put(&key, precondition, &*connection, id, None));
+        Decision::Commit(writes, Saved::Fresh(connection))
     }
 }
