@@ -118,15 +118,24 @@ def run(check: Check) -> tuple[bool, float, str]:
                 ok = False
                 out.write(f"\nexit status {done.returncode}: {command}\n")
                 break
-    return ok, time.monotonic() - began, summary(log.read_text(errors="replace"))
+    said = log.read_text(errors="replace")
+    if ok and ignored(said):
+        ok = False
+        with log.open("a") as out:
+            out.write("\ntests are ignored, and nothing is skipped here\n")
+    return ok, time.monotonic() - began, summary(said)
+
+
+def ignored(log: str) -> int:
+    """How many tests did not run."""
+    return sum(int(n) for n in re.findall(r"(\d+) ignored", log))
 
 
 def summary(log: str) -> str:
     """The counts of test runners added up, or the last line that says something."""
     passed = sum(int(n) for n in re.findall(r"test result: ok\. (\d+) passed", log))
     if passed:
-        ignored = sum(int(n) for n in re.findall(r"(\d+) ignored", log))
-        return f"{passed} tests passed, {ignored} ignored"
+        return f"{passed} tests passed, {ignored(log)} ignored"
     lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("$ ")]
     return lines[-1][:160] if lines else "no complaint"
 

@@ -88,8 +88,12 @@ pub(crate) const PROBE_MAX_BYTES: u32 = 64 * 1024;
 pub(crate) const COMMIT_TRIES: u8 = 10;
 /// LIMIT: saves of new tokens after the first, each with its read: what the lease has room for.
 pub(crate) const SAVE_RETRIES: u64 = 2;
-/// LIMIT: tokens that wait for revocation in one connection. With the longest tokens they leave room for two grants in a record.
-pub(crate) const OUTBOX_MAX: usize = 8;
+/// LIMIT: tokens that wait for revocation in one connection.
+pub(crate) const OUTBOX_MAX: usize = 16;
+/// LIMIT: of these with their clients, so that a record of 256 KiB has room for two of the largest grants beside them.
+pub(crate) const OUTBOX_MAX_BYTES: usize = 64 * 1024;
+/// LIMIT: of a client secret, which stands beside every token that waits for revocation.
+pub(crate) const CLIENT_SECRET_MAX_BYTES: usize = 4096;
 /// LIMIT: a parked token is tried five times, then reported and let go (atk L4).
 pub(crate) const REVOCATION_TRIES: u8 = 5;
 /// LIMIT: a refresh token is sent twice at the very most (P17).

@@ -237,7 +237,7 @@ impl Play {
         self.stage.world.perform(effect, 0).expect("no crash is planned")
     }
 
-    /// Every token that was ever given out, and what was made of our own random numbers.
+    /// The tokens that are good now, and every code, verifier and refresh token that was ever sent.
     fn secrets(&self) -> Vec<String> {
         let now = self.stage.world.now();
         let (access, refresh) =
@@ -245,11 +245,15 @@ impl Play {
         let posts = self.stage.world.network.seen("POST", "https://as.good/token");
         let sent = posts.iter().filter_map(|post| {
             let form = post.form().ok()?;
-            ["code", "code_verifier", "refresh_token"]
-                .into_iter()
-                .find_map(|name| form.get(name).map(str::to_owned))
+            let named = ["code", "code_verifier", "refresh_token"].into_iter();
+            Some(named.filter_map(|name| form.get(name).map(str::to_owned)).collect::<Vec<_>>())
         });
-        access.into_iter().chain(refresh).chain(sent).chain(["canary-odd-token".to_owned()]).collect()
+        access
+            .into_iter()
+            .chain(refresh)
+            .chain(sent.flatten())
+            .chain(["canary-odd-token".to_owned()])
+            .collect()
     }
 }
 

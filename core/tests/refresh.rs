@@ -409,3 +409,21 @@ fn a_token_that_an_issuer_gives_at_every_consent_is_not_revoked_while_it_is_in_u
     assert!(!stage.issuer.revocations().contains(&"the-same-for-ever".to_owned()));
     stage.ready(&alice());
 }
+
+// P19
+#[test]
+fn a_late_answer_revokes_no_token_that_a_new_consent_has_brought_again() {
+    let mut stage = expired();
+    let held = stage.issuer.live_refresh_tokens().pop().unwrap();
+    stage.issuer.behave(|b| b.rotation = Rotation::Never);
+    let mut refreshing = Worker::new(stage.engine.resolve(Resolve::new(alice(), notes())));
+    assert!(refreshing.run_until(&mut stage.world, posts_to("/token")));
+    refreshing.perform(&mut stage.world);
+    stage.issuer.behave(|b| {
+        b.token_edits.set("refresh_token", held.as_str());
+    });
+    stage.connect(&alice());
+    refreshing.deliver(&mut stage.world);
+    refreshing.finish(&mut stage.world).result.unwrap();
+    assert!(!stage.issuer.revocations().contains(&held), "the new consent's refresh token");
+}

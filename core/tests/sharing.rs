@@ -9,11 +9,13 @@ use grantway_core::principal::{Assurance, Caller, ConnectorId, Principal, TeamRo
 use grantway_core::secret::Secret;
 use grantway_core::upstream::begin_connect::BeginConnect;
 use grantway_core::upstream::cache::{CachedResolution, Freshness};
+use grantway_core::upstream::connectors::DeleteConnector;
 use grantway_core::upstream::connectors::{ConnectorPut, PutConnector};
 use grantway_core::upstream::ready::Warning;
 use grantway_core::upstream::report_rejected::Rejection;
 use grantway_core::upstream::resolve::{Resolution, Resolve};
 use grantway_core::upstream::secrets::StoreSecret;
+use grantway_core::upstream::status::{Status, StatusOf};
 use grantway_testing::MetadataPlace;
 use stage::{ISSUER, SERVER, Stage, admin, alice, config, notes, token, user};
 
@@ -181,8 +183,8 @@ fn a_rejected_token_of_an_account_is_refreshed_and_if_that_does_not_help_the_acc
     assert_eq!(stage.issuer.posts_per_refresh_token().values().sum::<u32>(), 1);
     let Rejection::Challenge(challenge) = stage.rejected(&alice(), 2) else { panic!("no challenge") };
     assert_eq!((challenge.connector, challenge.reason), (account(), ChallengeReason::Reconnect("rejected")));
-    let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!("used again") };
-    assert_eq!(challenge.reason, ChallengeReason::Reconnect("rejected"));
+    // One server that takes no token does not take the account from the others that draw on it.
+    assert_eq!(stage.ready(&alice()).generation(), 2);
 }
 
 // F60, atk:TEN-07
@@ -195,6 +197,25 @@ fn an_account_that_is_not_shared_serves_its_owner_alone_whatever_the_list_of_who
     assert_eq!(stage.ready(&member()).attribution().scope, "team");
     stage.put(account(), Connector::account(ISSUER));
     assert!(matches!(stage.resolve(&member()), Resolution::Challenge(_)));
+    let operation = stage.engine.status_of(StatusOf { caller: member(), connector: notes() });
+    let status = stage.drive(operation).result.unwrap();
+    assert_eq!(status.per_user_auth.state, Status::Disconnected);
+    assert!(status.accounts.iter().all(|row| row.owner == member().principal));
+}
+
+// atk:MIX-05
+#[test]
+fn a_connector_that_is_deleted_and_put_anew_at_another_issuer_does_not_use_the_old_ones_tokens() {
+    let mut stage = drawing_on_an_account(Connector::server(SERVER));
+    stage.put(account(), Connector::account(ISSUER));
+    connect_account(&mut stage, &alice(), None);
+    stage.ready(&alice());
+    let delete = DeleteConnector { caller: admin(), id: account(), expected_revision: None };
+    let operation = stage.engine.delete_connector(delete);
+    assert!(stage.drive(operation).result.unwrap());
+    stage.put(account(), Connector::account("https://evil.example"));
+    let Resolution::Challenge(challenge) = stage.resolve(&alice()) else { panic!("the old issuer's token") };
+    assert_eq!(challenge.reason, ChallengeReason::Reconnect("issuer_changed"));
 }
 
 // F125, F131

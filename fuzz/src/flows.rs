@@ -115,8 +115,13 @@ pub fn authorization_request(data: &[u8]) {
     ] {
         assert_eq!(sends(name).as_deref(), Some(value), "{opened}");
     }
-    // Configuration may add what we leave out, and change nothing that we send.
-    let added = |name: &str| extra.iter().find(|(extra, _)| extra == name).map(|(_, value)| value.clone());
+    // The endpoint's own query (RFC 6749 §3.1) and configuration may add what we leave out, and change nothing that we send.
+    let own = endpoint.as_str().split_once('?').map_or("", |(_, query)| query);
+    let own: Vec<_> = form::pairs(own).filter_map(Result::ok).collect();
+    let added = |name: &str| {
+        let own = own.iter().find(|(own, _)| own == name).map(|(_, value)| value.to_string());
+        own.or_else(|| extra.iter().find(|(extra, _)| extra == name).map(|(_, value)| value.clone()))
+    };
     assert_eq!(sends("resource"), request.resource.map(str::to_owned).or_else(|| added("resource")));
     let asked = Some(scopes.to_string()).filter(|scope| !scope.is_empty());
     assert_eq!(sends("scope"), asked.or_else(|| added("scope")));

@@ -39,6 +39,7 @@ pub use grantway_core::event::Event;
 pub use grantway_core::moment::Moment;
 pub use grantway_core::principal::{Caller, Principal, TenantId};
 pub use grantway_core::secret::Secret;
+pub use grantway_core::upstream::page::Cursor;
 pub use grantway_core::upstream::ready::Ready;
 
 pub use crate::grantway::{CallError, Grantway, Rejection, Resolution};

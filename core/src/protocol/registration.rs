@@ -10,6 +10,7 @@ use super::scopes::Scopes;
 use super::token::{lenient_scopes, optional_secret};
 use super::{Invalid, error_body};
 use crate::error::PeerText;
+use crate::limits::CLIENT_SECRET_MAX_BYTES;
 use crate::moment::UnixMillis;
 use crate::secret::Secret;
 
@@ -121,6 +122,9 @@ impl RegistrationResponse {
         let client_id = wire.client_id.ok_or(Invalid("the registration has no `client_id`"))?;
         if client_id.len() > CLIENT_ID_MAX_BYTES || !client_id.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return Err(Invalid("the `client_id` is too long or has characters that client ids do not have"));
+        }
+        if wire.client_secret.as_ref().is_some_and(|secret| secret.expose().len() > CLIENT_SECRET_MAX_BYTES) {
+            return Err(Invalid("the `client_secret` is longer than 4096 bytes"));
         }
         let auth_method = match wire.token_endpoint_auth_method {
             Some(name) => Some(

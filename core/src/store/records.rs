@@ -249,6 +249,8 @@ pub(crate) struct Parked {
     #[serde(with = "sealed_text")]
     pub(crate) token: Secret,
     pub(crate) refresh: bool,
+    /// Whose token it is.
+    pub(crate) issuer: String,
     pub(crate) endpoint: String,
     pub(crate) client: Client,
     pub(crate) address_policy: AddressPolicy,

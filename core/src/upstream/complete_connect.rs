@@ -55,7 +55,7 @@ use crate::store::{Key, lookup_hash};
 #[cfg_attr(feature = "model", derive(Hash))]
 #[serde(deny_unknown_fields)]
 pub struct CompleteConnect {
-    /// Who is signed in where the callback arrived; `None`: nobody.
+    /// Who is signed in where the callback arrived, with teams and role where the flow is for a team or the tenant; `None`: nobody.
     #[serde(default)]
     pub caller: Option<Caller>,
     /// The URL of the callback, raw: whole, or path and query. It holds the code.
@@ -370,8 +370,8 @@ impl Completing {
             Progress::Done(Ok(installed)) => installed,
         };
         let place = redeeming.place.clone();
-        let (connection, result) = match installed {
-            Installed::Connected(connection) => {
+        let (connection, secret, result) = match installed {
+            Installed::Connected(connection, secret) => {
                 let result = connected(&redeeming.flow, &connection);
                 if let Ok(connected) = &result {
                     let what = if connected.awaits_confirmation {
@@ -383,15 +383,13 @@ impl Completing {
                     };
                     cx.emit_about(&place, what);
                 }
-                (connection, result)
+                (connection, secret, result)
             }
             Installed::Parked(connection, code) => {
                 cx.emit_about(&place, What::FlowFailed { slug: code.slug().to_owned() });
-                (connection, Err(Failure::new(code)))
+                (connection, None, Err(Failure::new(code)))
             }
         };
-        let client = &redeeming.flow.terms.client;
-        let secret = client.secret.clone().map(|secret| (client.id.clone(), secret));
         let step = Drain::begin(cx, place, &connection.outbox, secret.as_ref());
         Self::draining(result, step)
     }

@@ -125,8 +125,8 @@ impl Decide for Confirm {
             connection.park(held.grant.parked());
             Told::new(AccountConfirmed::Refused, News::about(&self.place, What::AccountRefused))
         };
-        let told = told.and_drain(&self.place, &connection.outbox);
         let index = schedule(cx, &self.place, &mut connection);
+        let told = told.and_drain(&self.place, &connection.outbox);
         let write = cx.put(&key, precondition, &connection, id, None);
         Decision::Commit(std::iter::once(write).chain(index).collect(), told)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Cursor, Page, scan};
-use super::secrets::check_text;
+use super::secrets::check_client_secret;
 use super::single::{Act, News, Single, Told, single};
 use super::{Decide, Decision};
 use crate::connector::Connector;
@@ -133,7 +133,7 @@ impl Put {
             Some(_) if connector.registration.is_none() => {
                 Err(ConfigError::new("client_secret", "…", "needs a `registration` to belong to"))
             }
-            Some(secret) => check_text("client_secret", secret),
+            Some(secret) => check_client_secret(secret),
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::drain::{Drain, Drained};
-use super::place::Place;
+use super::place::{Place, StaticSecret};
 use super::refresh::save::schedule;
 use super::{Decide, Decision, Transaction};
 use crate::engine::Engine;
@@ -21,7 +21,6 @@ use crate::operation::{Answer, Context, Machine, Operation, OperationId, Progres
 use crate::policy;
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::scopes::Scopes;
-use crate::secret::Secret;
 use crate::store::Key;
 use crate::store::records::{Connection, ConnectorRecord, Parked};
 
@@ -189,7 +188,7 @@ struct Emptied {
     found: Before,
     outbox: Vec<Parked>,
     doubt: bool,
-    static_secret: Option<(String, Secret)>,
+    static_secret: Option<StaticSecret>,
 }
 
 impl Decide for Empty {

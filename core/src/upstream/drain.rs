@@ -2,7 +2,7 @@
 //!
 //! Tokens are parked by a commit before they are revoked, so a crash leaves them for the next sweep. Revoking twice does no harm.
 
-use super::place::Place;
+use super::place::{Place, StaticSecret};
 use super::{Decide, Decision, Exchange, Transaction};
 use crate::error::{Code, Failure};
 use crate::event::What;
@@ -45,13 +45,13 @@ pub(crate) enum Drained {
 }
 
 impl Drain {
-    /// Goes through the tokens given: those of the outbox as last committed, whose time has come. With client id and secret of the
-    /// connector's static registration as they are now, where they are at hand.
+    /// Goes through the tokens given: those of the outbox as last committed, whose time has come. With the secret that the connector's
+    /// static registration has now, where it is at hand.
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         place: Place,
         outbox: &[Parked],
-        static_secret: Option<&(String, Secret)>,
+        static_secret: Option<&StaticSecret>,
     ) -> Progress<Self, Drained> {
         let now = cx.now();
         let late = now.plus(cx.engine.limits().backoff_max_ms);
@@ -59,7 +59,7 @@ impl Drain {
         let mut waiting: Vec<_> =
             outbox.iter().filter(|parked| parked.after <= now || parked.after > late).cloned().collect();
         for parked in &mut waiting {
-            parked.client = parked.client.clone().with_current(static_secret);
+            parked.client = parked.client.clone().with_current(&parked.issuer, static_secret);
         }
         waiting.reverse();
         let all_gone = waiting.len() == outbox.len();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::refresh::save::schedule;
-use super::secrets::check_text;
+use super::secrets::{check_client_secret, check_text};
 use super::single::{Act, News, Single, Told, single};
 use super::{Decide, Decision, Place, egress};
 use crate::connector::Waivers;
@@ -59,7 +59,7 @@ pub struct ImportGrant {
     pub client_id: String,
     /// How that client authenticates.
     pub auth_method: AuthMethod,
-    /// Its secret. Default: the one stored with the connector, if its static registration has the same client id.
+    /// Its secret. Default: the one stored with the connector, if its configuration names this issuer and this client id.
     #[serde(default)]
     pub client_secret: Option<Secret>,
     /// The `resource` that was requested; it is sent with each refresh, and the tokens go nowhere else. Default: none was; the tokens
@@ -138,7 +138,7 @@ impl Import {
         // atk:HDR-01
         check_text("access_token", access_token)?;
         refresh_token.iter().try_for_each(|token| check_text("refresh_token", token))?;
-        client_secret.iter().try_for_each(|secret| check_text("client_secret", secret))?;
+        client_secret.iter().try_for_each(check_client_secret)?;
         if client_id.is_empty() || !client_id.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
             return Err(ConfigError::new("client_id", client_id, "must be printable ASCII"));
         }
@@ -234,13 +234,10 @@ impl Import {
     }
 
     fn client(&self, record: &ConnectorRecord) -> Result<Client, ConfigError> {
-        let ImportGrant { client_id, auth_method, client_secret, .. } = &self.arguments;
-        let same = record
-            .connector
-            .registration
-            .as_ref()
-            .is_some_and(|registration| registration.client_id == *client_id);
-        let secret = client_secret.clone().or_else(|| record.client_secret.clone().filter(|_| same));
+        let ImportGrant { issuer, client_id, auth_method, client_secret, .. } = &self.arguments;
+        // atk:MIX-05: the operator's secret is for the operator's own issuer, never for one that the caller names.
+        let of_connector = || record.static_secret()?.of(issuer, client_id);
+        let secret = client_secret.clone().or_else(of_connector);
         if *auth_method != AuthMethod::None && secret.is_none() {
             return Err(ConfigError::new(
                 "client_secret",
@@ -295,7 +292,8 @@ impl Decide for Import {
         let mut connection = stored.map_or_else(|| Connection::new(id), |stored| stored.record);
         let next = connection.generation.saturating_add(1);
         if connection.generation >= *self.wanted.get_or_insert(next) {
-            return Decision::fail(Code::StoreUnknown);
+            let failure = Failure::new(Code::StoreUnknown);
+            return Decision::fail(failure.because("the connection has new tokens since, ours or another's"));
         }
         connection.retire_grant();
         // The same tokens brought in again: they must not be revoked as those of a former grant.

@@ -1,6 +1,6 @@
 //! Where a connection stands, and what can be told from its record alone.
 
-use crate::limits::{Limits, OUTBOX_MAX};
+use crate::limits::{Limits, OUTBOX_MAX, OUTBOX_MAX_BYTES};
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Write};
 use crate::principal::{ConnectorId, Principal, TenantId};
@@ -45,11 +45,32 @@ impl Place {
     }
 }
 
+/// The secret that a connector's static registration has now, for one client at one issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Hash))]
+pub(crate) struct StaticSecret {
+    issuer: String,
+    client_id: String,
+    secret: Secret,
+}
+
+impl StaticSecret {
+    /// The secret, if it is this client's at this issuer.
+    pub(crate) fn of(self, issuer: &str, client_id: &str) -> Option<Secret> {
+        (self.issuer == issuer && self.client_id == client_id).then_some(self.secret)
+    }
+}
+
 impl ConnectorRecord {
-    /// Client id and current secret of the static registration.
-    pub(crate) fn static_secret(&self) -> Option<(String, Secret)> {
+    /// `None` as well where the configuration names no issuer: whose the secret is stands in the grants that were made with it.
+    pub(crate) fn static_secret(&self) -> Option<StaticSecret> {
         let registration = self.connector.registration.as_ref()?;
-        Some((registration.client_id.clone(), self.client_secret.clone()?))
+        let issuer = registration.issuer.as_deref().or_else(|| self.connector.demanded_issuer())?;
+        Some(StaticSecret {
+            issuer: issuer.to_owned(),
+            client_id: registration.client_id.clone(),
+            secret: self.client_secret.clone()?,
+        })
     }
 }
 
@@ -106,32 +127,43 @@ impl Connection {
         self.outbox.retain(|parked| !current.contains(&&parked.token));
     }
 
-    /// Adds tokens that must be revoked upstream; one that is there already is not added twice. Where there are too many the one that
-    /// has waited longest is let go, and that it may live on is said.
+    /// Adds tokens that must be revoked upstream; one that is there already is not added twice. Where there are too many the access token
+    /// that has waited longest is let go, then the refresh token, and that it may live on is said.
     pub(crate) fn park(&mut self, tokens: Vec<Parked>) {
         for parked in tokens {
             if self.outbox.iter().any(|have| have.token == parked.token) {
                 continue;
             }
-            if self.outbox.len() >= OUTBOX_MAX {
-                self.outbox.remove(0);
+            self.outbox.push(parked);
+            while self.outbox.len() > OUTBOX_MAX
+                || self.outbox.iter().map(Parked::bytes).sum::<usize>() > OUTBOX_MAX_BYTES
+            {
+                let oldest = self.outbox.iter().position(|waiting| !waiting.refresh).unwrap_or(0);
+                self.outbox.remove(oldest);
                 self.doubt = true;
             }
-            self.outbox.push(parked);
         }
     }
 }
 
 impl Client {
-    /// With the secret that its static registration has now, if it is given and is of this client: it may have been changed since the
-    /// consent.
-    pub(crate) fn with_current(mut self, current: Option<&(String, Secret)>) -> Self {
-        if let Some((_, secret)) =
-            current.filter(|(id, _)| self.source == RegistrationSource::Static && self.id == *id)
-        {
-            self.secret = Some(secret.clone());
+    /// With the secret that its static registration has now, which may have been changed since the consent. A secret that belongs to
+    /// another issuer or client goes nowhere.
+    pub(crate) fn with_current(mut self, issuer: &str, current: Option<&StaticSecret>) -> Self {
+        // atk:MIX-05
+        let current = current.filter(|_| self.source == RegistrationSource::Static);
+        if let Some(secret) = current.and_then(|current| current.clone().of(issuer, &self.id)) {
+            self.secret = Some(secret);
         }
         self
+    }
+}
+
+impl Parked {
+    /// About as many as it takes in the record.
+    fn bytes(&self) -> usize {
+        let secret = self.client.secret.as_ref().map_or(0, |secret| secret.expose().len());
+        self.token.expose().len().saturating_add(secret).saturating_add(self.client.id.len())
     }
 }
 
@@ -173,6 +205,7 @@ impl Grant {
         let parked = |token: &Secret, refresh| Parked {
             token: token.clone(),
             refresh,
+            issuer: self.terms.issuer.clone(),
             endpoint: endpoint.clone(),
             client: self.terms.client.clone(),
             address_policy: self.terms.revocation_policy.clone(),
@@ -187,21 +220,77 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::testing::grant;
+    use crate::limits::CLIENT_SECRET_MAX_BYTES;
+    use crate::protocol::token::TOKEN_MAX_BYTES;
+    use crate::store::records::Awaiting;
+    use crate::upstream::testing::{Desk, grant, place};
 
     // L4
     #[test]
-    fn the_outbox_lets_go_what_has_waited_longest_and_says_so() {
+    fn the_outbox_lets_go_what_has_waited_longest_refresh_tokens_last_and_says_so() {
         let mut connection = Connection::new(OperationId([1; 16]));
-        let mut waiting = 0;
         for tag in 0..OUTBOX_MAX {
-            let parked = grant(&tag.to_string()).parked();
-            waiting += parked.len();
-            connection.park(parked);
-            assert_eq!(connection.doubt, waiting > OUTBOX_MAX, "{tag}");
+            connection.park(grant(&tag.to_string()).parked());
+            assert_eq!(connection.doubt, 2 * (tag + 1) > OUTBOX_MAX, "{tag}");
         }
         assert_eq!(connection.outbox.len(), OUTBOX_MAX);
-        let newest = grant(&(OUTBOX_MAX - 1).to_string()).parked();
-        assert_eq!(connection.outbox.last(), newest.last());
+        assert!(connection.outbox.iter().all(|waiting| waiting.refresh));
+        connection.park(grant("newest").parked());
+        assert_eq!(connection.outbox.first(), grant("1").parked().first());
+        assert_eq!(connection.outbox.last(), grant("newest").parked().first());
+    }
+
+    // atk:MIX-05, REG-05
+    #[test]
+    fn a_changed_secret_reaches_the_grants_of_its_own_issuer_and_client_alone() {
+        let client = Client { source: RegistrationSource::Static, ..grant("a").terms.client };
+        let current = |issuer: &str, client_id: &str| StaticSecret {
+            issuer: issuer.to_owned(),
+            client_id: client_id.to_owned(),
+            secret: Secret::new("new"),
+        };
+        let sent =
+            |current: StaticSecret| client.clone().with_current("https://as.example", Some(&current)).secret;
+        assert_eq!(sent(current("https://as.example", &client.id)), Some(Secret::new("new")));
+        assert_eq!(sent(current("https://evil.example", &client.id)), client.secret);
+        assert_eq!(sent(current("https://as.example", "other")), client.secret);
+        let dynamic = Client { source: RegistrationSource::Dynamic, ..client.clone() };
+        let current = current("https://as.example", &client.id);
+        assert_eq!(dynamic.with_current("https://as.example", Some(&current)).secret, client.secret);
+    }
+
+    // Design §8: a record that does not fit would lose tokens that nobody has seen.
+    #[test]
+    fn the_largest_connection_fits_in_a_record() {
+        let text = |bytes: usize| "x".repeat(bytes);
+        let scopes = Scopes::parse(&vec![text(200); 1].join(" ")).unwrap();
+        let many: Vec<_> = (0..100).map(|n| format!("{n:03}{}", text(197))).collect();
+        let scopes = scopes.union(&Scopes::parse(&many[..99].join(" ")).unwrap()).unwrap();
+        let largest = |tag: usize| {
+            let mut grant = grant("x");
+            grant.access_token = Secret::new(format!("{tag:06}a{}", text(TOKEN_MAX_BYTES - 7)));
+            grant.refresh_token = Some(Secret::new(format!("{tag:06}r{}", text(TOKEN_MAX_BYTES - 7))));
+            grant.terms.client.secret = Some(Secret::new(text(CLIENT_SECRET_MAX_BYTES)));
+            grant.terms.client.id = text(4096);
+            grant.scopes = scopes.clone();
+            grant
+        };
+        let mut connection = Connection::new(OperationId([1; 16]));
+        (0..OUTBOX_MAX).for_each(|tag| connection.park(largest(tag).parked()));
+        connection.grant = Some(Box::new(largest(90)));
+        connection.requested = scopes.clone();
+        connection.wanted = scopes.clone();
+        connection.awaiting = Some(Box::new(Awaiting {
+            grant: largest(91),
+            account: None,
+            requested: scopes,
+            by: Principal::user("alice").unwrap(),
+        }));
+        let mut desk = Desk::new();
+        let key = place("alice", "files").key();
+        desk.put(&key, &connection);
+        let stored =
+            desk.rows().iter().find(|(have, _)| **have == key).map(|(_, row)| row.value.len()).unwrap();
+        assert!(stored <= 256 * 1024, "{stored} bytes");
     }
 }

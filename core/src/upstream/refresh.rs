@@ -24,7 +24,7 @@ use self::lease::{Leased, Take, TakeLease};
 use self::save::{Save, Saved};
 use self::settle::{Settle, Settlement};
 use super::drain::Drain;
-use super::place::Place;
+use super::place::{Place, StaticSecret};
 use super::{Exchange, Transaction};
 use crate::engine::save_time;
 use crate::error::{Code, Failure};
@@ -35,7 +35,6 @@ use crate::operation::{Answer, Context, Effect, HttpFault, HttpResponse, Operati
 use crate::protocol::retry_after;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
-use crate::secret::Secret;
 use crate::store::records::{Condemned, Connection, RegistrationSource};
 
 /// What is wanted of a refresh.
@@ -50,7 +49,7 @@ pub(crate) struct Wish {
     /// What an earlier operation saw of the lease.
     pub(crate) observed: Option<Observation>,
     /// The current secret of a static registration, which may have been changed since the grant was made.
-    pub(crate) static_secret: Option<(String, Secret)>,
+    pub(crate) static_secret: Option<StaticSecret>,
 }
 
 /// A lease seen unchanged: whose, at which version of the store, and for how long, by a monotonic clock.
@@ -393,7 +392,7 @@ fn request(cx: &Context<'_>, wish: &Wish, leased: &Leased, slack: u64) -> Result
     //# client authentication (REF-01, U).
     let url = HttpUrl::parse(&terms.token_endpoint, cx.engine.plain_http()).map_err(|_| Code::UrlRefused)?;
     let refresh_token = grant.refresh_token.as_ref().ok_or(Code::Internal)?;
-    let client = terms.client.clone().with_current(wish.static_secret.as_ref());
+    let client = terms.client.clone().with_current(&terms.issuer, wish.static_secret.as_ref());
     //= spec/rfc8707.md#2-2
     //# A refresh request MUST carry the grant's `resource` too (REF-02, U).
     //= spec/oauth21.md#4-3-1

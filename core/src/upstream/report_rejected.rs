@@ -6,6 +6,7 @@
 //! 401, nothing (more) to refresh    -> Asking [Http]    the resource is asked anew who its issuer is
 //!                                   -> Condemning       -> Challenge
 //! 401, no credential                -> Challenge        with what the resource's own challenge says
+//! 401, an account's token           -> Retry            refreshed once, then -> Challenge without a mark: others use the account too
 //! 403 insufficient_scope            -> Counting         -> Challenge, or `user.scope_denied`
 //! anything else                     -> Nothing
 //! ```
@@ -47,7 +48,7 @@ use crate::store::records::{Condemned, ConnectorRecord};
 pub struct ReportRejected {
     /// Who made the call.
     pub caller: Caller,
-    /// To which upstream.
+    /// To which upstream. Where it has no connection of its own, the report is about the first account it draws on.
     pub connector: ConnectorId,
     /// The connection whose credential it was made with, from the attribution of its resolution. Default: the one that a call would
     /// use now.
@@ -265,9 +266,12 @@ impl Reporting {
             }
             // The account has a token for another try; what else the call needs is found as for any call.
             (_, Found::Use(_)) => Self::gathering(Resolving::begin(cx, report.resolve())),
-            // An account has no resource to ask who its issuer is: it is the one it was configured with.
+            // Others draw on the account too, and what one server says of its token must not take it from them: it is connected anew
+            // if a person finds it broken.
             (_, Found::Rejected(used)) if !report.is_own() => {
-                Self::condemn(cx, Box::new(Rejected { report: *report, used: *used }), Condemned::Rejected)
+                let reason = ChallengeReason::Reconnect(Condemned::Rejected.as_str());
+                let need = report.need_for(&used, reason, Scopes::default());
+                Self::challenge(cx, report.need(need))
             }
             //= spec/oauth21.md#5-3-2
             //# After a 401 to a request with a token the engine SHOULD read the challenge anew and refresh or
@@ -338,10 +342,6 @@ impl Reporting {
             }
             _ => Condemned::Rejected,
         };
-        Self::condemn(cx, rejected, why)
-    }
-
-    fn condemn(cx: &mut Context<'_>, rejected: Box<Rejected>, why: Condemned) -> Progress<Self, Rejection> {
         let condemn = Condemn {
             place: rejected.place(),
             generation: rejected.used.connection.generation,
@@ -364,10 +364,10 @@ impl Reporting {
                 Progress::Perform(Self(state), effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            Progress::Done(Ok(condemned)) => {
-                if condemned {
-                    cx.emit_about(&rejected.place(), What::ReauthNeeded { reason: why.as_str().to_owned() });
-                }
+            // The connection has moved on meanwhile: what stands there now decides.
+            Progress::Done(Ok(false)) => Self::gathering(Resolving::begin(cx, rejected.report.resolve())),
+            Progress::Done(Ok(true)) => {
+                cx.emit_about(&rejected.place(), What::ReauthNeeded { reason: why.as_str().to_owned() });
                 let Rejected { report, used } = *rejected;
                 let need =
                     report.need_for(&used, ChallengeReason::Reconnect(why.as_str()), Scopes::default());
@@ -466,8 +466,9 @@ impl Report {
     fn is_covered(&self, used: &Use) -> bool {
         let granted = used.connection.grant.as_ref().map(|grant| &grant.scopes);
         let wanted = self.hint.scopes.as_ref();
-        used.connection.generation > self.refused.generation
-            && granted.zip(wanted).is_some_and(|(granted, wanted)| granted.contains_all(wanted))
+        let moved = self.refused.connection.is_some_and(|connection| connection != used.connection.id)
+            || used.connection.generation > self.refused.generation;
+        moved && granted.zip(wanted).is_some_and(|(granted, wanted)| granted.contains_all(wanted))
     }
 
     /// The same need, with what the resource's challenge says.

@@ -34,7 +34,7 @@ pub struct Resolve {
     pub caller: Caller,
     /// For which upstream.
     pub connector: ConnectorId,
-    /// How long to wait for another worker's refresh, in milliseconds. Default 10 000.
+    /// How long to wait for another worker's refresh, each time one is met, in milliseconds. Default 10 000.
     #[serde(default = "default_wait")]
     pub wait_ms: u64,
     /// What the last `transient` outcome for this connection has seen, its time brought up to date. Default: nothing.

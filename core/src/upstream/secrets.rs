@@ -11,6 +11,7 @@ use super::{Decide, Decision};
 use crate::engine::Engine;
 use crate::error::{Code, ConfigError, Failure};
 use crate::event::What;
+use crate::limits::CLIENT_SECRET_MAX_BYTES;
 use crate::moment::UnixMillis;
 use crate::operation::{
     Answer, Context, Machine, Operation, OperationId, Precondition, Progress, Versioned, machine,
@@ -218,6 +219,17 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
         return Err(ConfigError::new("name", name, "must be 1 to 255 bytes without control characters"));
     }
     Ok(())
+}
+
+/// Checks a client's secret: as [`check_text`], and short enough to stand beside each token that waits for revocation.
+///
+/// # Errors
+/// Names the field, never the value.
+pub(crate) fn check_client_secret(secret: &Secret) -> Result<(), ConfigError> {
+    if secret.expose().len() > CLIENT_SECRET_MAX_BYTES {
+        return Err(ConfigError::new("client_secret", "…", "must be at most 4096 bytes long"));
+    }
+    check_text("client_secret", secret)
 }
 
 /// Checks a secret that may become a header: printable ASCII, no blanks at the ends, at most 16 KiB.

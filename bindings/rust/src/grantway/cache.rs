@@ -71,7 +71,8 @@ impl Cache {
         state.resolutions.remove(caller, connector);
         state.resolutions.retain(|_, _, other| {
             let other = other.ready().attribution();
-            other.connection != rejected.connection || other.generation > rejected.generation
+            let same = rejected.connection.is_some() && other.connection == rejected.connection;
+            !same || other.generation > rejected.generation
         });
     }
 

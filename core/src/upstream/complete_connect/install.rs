@@ -1,6 +1,6 @@
 //! Installing a new grant: one commit of flow and connection, with the connector as it is.
 
-use super::super::place::Place;
+use super::super::place::{Place, StaticSecret};
 use super::super::refresh::save::{expiry, schedule};
 use super::super::{Decide, Decision};
 use super::Redeeming;
@@ -28,8 +28,8 @@ pub(super) struct Install {
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) enum Installed {
-    /// They are the connection's, or wait for the owner's confirmation.
-    Connected(Box<Connection>),
+    /// They are the connection's, or wait for the owner's confirmation. With the secret to revoke what they replace.
+    Connected(Box<Connection>, Option<StaticSecret>),
     /// The connection has moved on, or its connector is gone; they stand in the outbox.
     Parked(Box<Connection>, Code),
 }
@@ -171,7 +171,7 @@ impl Decide for Install {
             (None, Some(connector)) => {
                 let key = Key::connector(&self.place.tenant, &self.place.connector);
                 writes.push(keep(key, connector.version));
-                Decision::Commit(writes, Installed::Connected(connection))
+                Decision::Commit(writes, Installed::Connected(connection, connector.record.static_secret()))
             }
             (refused, _) => {
                 let code = refused.unwrap_or(Code::FlowSuperseded);

@@ -2,6 +2,7 @@ use super::*;
 use crate::connector::{StaticRegistration, Upstream};
 use crate::engine::{EngineConfig, Profile};
 use crate::principal::Role;
+use crate::upstream::disconnect::Disconnect;
 use crate::upstream::testing::{Desk, Fault, NOW, caller, connector_id, grant, place, server};
 
 const HOUR: u64 = 3_600_000;
@@ -169,8 +170,9 @@ fn the_issuer_is_the_one_that_configuration_names() {
     assert_eq!(refusal(&mut desk, import(caller("alice"))), "issuer");
 }
 
+// atk:MIX-05, REG-05
 #[test]
-fn a_client_that_needs_a_secret_takes_that_of_the_same_registration() {
+fn the_operators_secret_is_for_the_operators_own_issuer_and_client_alone() {
     let mut desk = desk();
     let mut arguments = import(caller("alice"));
     arguments.auth_method = AuthMethod::ClientSecretBasic;
@@ -181,11 +183,39 @@ fn a_client_that_needs_a_secret_takes_that_of_the_same_registration() {
         Some(StaticRegistration { issuer: None, client_id: "other".to_owned(), auth_method: None });
     put_connector(&mut desk, &record);
     assert_eq!(refusal(&mut desk, arguments.clone()), "client_secret");
+    // Whoever brings tokens in names the issuer; were that enough, anybody could send the secret anywhere.
     record.connector.registration.as_mut().unwrap().client_id = "client-1".to_owned();
+    put_connector(&mut desk, &record);
+    assert_eq!(refusal(&mut desk, arguments.clone()), "client_secret");
+    record.connector.registration.as_mut().unwrap().issuer = Some("https://as.example".to_owned());
     put_connector(&mut desk, &record);
     desk.run(desk.engine.import_grant(arguments)).unwrap();
     let client = stored(&desk).grant.unwrap().terms.client;
     assert_eq!(client.secret, Some(Secret::new("canary-static")));
+}
+
+// atk:MIX-05
+#[test]
+fn a_secret_that_was_brought_in_is_never_replaced_by_the_operators() {
+    let mut desk = desk();
+    let mut record = server("https://mcp.example/mcp");
+    record.client_secret = Some(Secret::new("canary-static"));
+    record.connector.registration =
+        Some(StaticRegistration { issuer: None, client_id: "client-1".to_owned(), auth_method: None });
+    put_connector(&mut desk, &record);
+    let mut arguments = import(caller("alice"));
+    arguments.auth_method = AuthMethod::ClientSecretPost;
+    arguments.client_secret = Some(Secret::new("their-own"));
+    desk.run(desk.engine.import_grant(arguments)).unwrap();
+    let disconnect =
+        Disconnect { caller: caller("alice"), connector: place("alice", "files").connector, owner: None };
+    desk.run(desk.engine.disconnect(disconnect)).unwrap();
+    let sent: Vec<_> =
+        desk.requests.iter().map(|request| String::from_utf8_lossy(request.body.expose())).collect();
+    assert!(
+        !sent.is_empty()
+            && sent.iter().all(|body| body.contains("their-own") && !body.contains("canary-static"))
+    );
 }
 
 #[test]

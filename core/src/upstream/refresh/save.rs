@@ -158,9 +158,8 @@ impl Decide for Save {
         if !same_family {
             // P19: nobody will use these; they must not live on unnoticed.
             connection.park(self.renewed(cx).parked());
-            let write = cx.put(&key, precondition, &*connection, id, None);
-            let entry = self.place.sweep_entry(cx, &connection);
-            let writes = std::iter::once(write).chain(entry).collect();
+            let mut writes = schedule(cx, &self.place, &mut connection);
+            writes.insert(0, cx.put(&key, precondition, &*connection, id, None));
             return Decision::Commit(writes, Saved::Parked(connection));
         }
         if connection.generation != self.leased.generation {

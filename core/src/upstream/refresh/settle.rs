@@ -2,6 +2,7 @@
 
 use super::Wish;
 use super::lease::Leased;
+use crate::error::Code;
 use crate::limits::COMMIT_TRIES;
 use crate::moment::UnixMillis;
 use crate::operation::{Context, OperationId, Precondition, Versioned, Write};
@@ -196,7 +197,9 @@ impl Decide for Settle {
                 let failures = grant.backoff.map_or(0, |backoff| backoff.failures);
                 let until = self.until(cx, pause, failures);
                 grant.backoff = until.map(|until| Backoff { until, failures: failures.saturating_add(1) });
-                if until.is_some() {
+                // That scopes were refused is remembered for the next flow; a pause is forgotten by itself.
+                let is_kept = connection.last_failure.as_deref() == Some(Code::ScopeRefused.slug());
+                if until.is_some() && !is_kept {
                     connection.last_failure = Some(self.slug.to_owned());
                 }
                 if brake && let Some(until) = until {

@@ -84,6 +84,8 @@ struct Subject {
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 struct Shown {
     subject: Subject,
+    /// The accounts it draws on, in their order; `None`: not there, or damaged.
+    known: Vec<Option<ConnectorRecord>>,
     own: Rows,
     accounts: Rows,
     missing_secrets: Vec<String>,
@@ -150,6 +152,7 @@ impl FindingStatus {
         found: &[Option<Versioned>],
     ) -> Progress<Self, ConnectorStatus> {
         let mut found = found.iter().map(Option::as_ref);
+        let known = subject.open_accounts(cx, found.by_ref());
         let mut own = Rows::new(subject.caller.clone());
         for (scope, owner) in &subject.usable {
             own.push(cx, subject.place(owner, &subject.id), Some(scope.clone()), found.next().flatten());
@@ -160,10 +163,14 @@ impl FindingStatus {
             }
         }
         let mut accounts = Rows::new(subject.caller.clone());
-        for account in subject.accounts() {
+        for (account, record) in subject.accounts().into_iter().zip(&known) {
+            let usable = subject.usable_of(record.as_ref());
             for (scope, owner) in &subject.usable {
-                let place = subject.place(owner, account);
-                accounts.push(cx, place, Some(scope.clone()), found.next().flatten());
+                let raw = found.next().flatten();
+                // An owner that the account does not share serves nobody here, and is nobody's to see.
+                if usable.iter().any(|(_, usable)| usable == owner) {
+                    accounts.push(cx, subject.place(owner, account), Some(scope.clone()), raw);
+                }
             }
         }
         let mut missing_secrets = Vec::new();
@@ -175,7 +182,7 @@ impl FindingStatus {
             }
         }
         let keys = own.keys().into_iter().chain(accounts.keys()).collect();
-        let shown = Box::new(Shown { subject, own, accounts, missing_secrets });
+        let shown = Box::new(Shown { subject, known, own, accounts, missing_secrets });
         Progress::Perform(Self(State::AwaitRest(shown)), Effect::Read { keys })
     }
 }
@@ -205,12 +212,36 @@ impl Subject {
         })
     }
 
-    /// Own connections of usable and other owners, then those to accounts, then secrets.
+    /// What is read of each account, in their order.
+    fn open_accounts<'a>(
+        &self,
+        cx: &Context<'_>,
+        found: impl Iterator<Item = Option<&'a Versioned>>,
+    ) -> Vec<Option<ConnectorRecord>> {
+        let open = |(account, raw): (&ConnectorId, _)| {
+            let key = Key::connector(&self.caller.tenant, account);
+            Some(cx.open::<ConnectorRecord>(&key, raw).ok()??.record)
+        };
+        self.accounts().into_iter().zip(found).map(open).collect()
+    }
+
+    /// Whose connections to an account a call may use.
+    fn usable_of(&self, account: Option<&ConnectorRecord>) -> Vec<(CredentialScope, Principal)> {
+        match account {
+            Some(account) => {
+                policy::owners_of_account(&self.caller, &self.record.connector, &account.connector)
+            }
+            None => self.usable.clone(),
+        }
+    }
+
+    /// The accounts it draws on, own connections of usable and other owners, then those to the accounts, then secrets.
     fn keys(&self) -> Vec<Key> {
         let tenant = &self.caller.tenant;
         let usable = || self.usable.iter().map(|(_, owner)| owner);
+        let own = usable().chain(&self.others).map(|owner| Key::connection(tenant, owner, &self.id));
         let mut keys: Vec<Key> =
-            usable().chain(&self.others).map(|owner| Key::connection(tenant, owner, &self.id)).collect();
+            self.accounts().into_iter().map(|account| Key::connector(tenant, account)).chain(own).collect();
         for account in self.accounts() {
             keys.extend(usable().map(|owner| Key::connection(tenant, owner, account)));
         }
@@ -224,12 +255,15 @@ impl Subject {
 
 impl Shown {
     fn finish(self, cx: &Context<'_>, found: &[Option<Versioned>]) -> ConnectorStatus {
-        let Self { subject, own, accounts, missing_secrets } = self;
+        let Self { subject, known, own, accounts, missing_secrets } = self;
         let (policy, id) = (&subject.record.connector, &subject.id);
         let decisive = own.decisive(cx, policy, Some(&subject.record), id);
         let account_ids: Vec<ConnectorId> = subject.accounts().into_iter().cloned().collect();
-        let by_account: Vec<_> =
-            account_ids.iter().map(|account| accounts.decisive(cx, policy, None, account)).collect();
+        let by_account: Vec<_> = account_ids
+            .iter()
+            .zip(&known)
+            .map(|(account, record)| accounts.decisive(cx, policy, record.as_ref(), account))
+            .collect();
 
         let (for_own, for_accounts) = found.split_at_checked(own.keys().len()).unwrap_or((found, &[]));
         let connections = own.shown(cx, for_own);

@@ -264,8 +264,6 @@ fn only_grants_that_a_changed_connector_has_no_use_for_are_affected() {
         let mut desk = desk(Some(&connected("alice")));
         let mut record = server("https://mcp.example/");
         change(&mut record.connector);
-        put_connector(&mut desk, "files", &record);
-        assert_eq!(state(&mut desk), Status::Connected, "the grant was made at this revision");
         record.revision = 2;
         put_connector(&mut desk, "files", &record);
         assert_eq!(state(&mut desk), expected);
