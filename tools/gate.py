@@ -3,6 +3,7 @@
 
     tools/gate.py test                what CI demands (at most 40 minutes on two cores, from a clean checkout)
     tools/gate.py verify              everything there is; writes its summary to spec/VERIFIED.md
+    tools/gate.py verify --resume     the same, but for what has passed on this very commit already
     tools/gate.py --only STEP ...     some of them, by name
     tools/gate.py --list              their names
 
@@ -13,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "target" / "gate"
@@ -33,6 +37,10 @@ class Check:
     about: str
     commands: tuple[str, ...]
     gate: bool = True
+    # A smaller check that need not run where this one does.
+    covers: str = ""
+    # Mostly waits: runs beside the others, and is told of at the end.
+    beside: bool = False
 
 
 CHECKS = (
@@ -67,10 +75,10 @@ CHECKS = (
         "python3 tools/setup.py fuzz",
         "python3 tools/fuzz.py --seconds 5",
     )),
-    Check("fuzz", "every fuzz target for a minute", (
+    Check("fuzz", "every fuzz target for half a minute", (
         "python3 tools/setup.py fuzz",
-        "python3 tools/fuzz.py --seconds 60",
-    ), gate=False),
+        "python3 tools/fuzz.py --seconds 30",
+    ), gate=False, covers="fuzz-smoke"),
     Check("bench", "operations A to E as ratios to the floor", (
         "cargo bench -q -p grantway-benches",
     ), gate=False),
@@ -91,10 +99,10 @@ CHECKS = (
     )),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
         "cargo run -q -p grantway-stampede -- --rounds 200",
-    ), gate=False),
+    ), gate=False, covers="stampede-quick", beside=True),
     Check("models", "the real operations, explored within all printed bounds", (
         "cargo run -q --release -p grantway-models -- run",
-    ), gate=False),
+    ), gate=False, covers="models-quick"),
     Check("mutants", "each property of the model notices a deleted line of shipped code", (
         "python3 tests/models/mutants.py",
     ), gate=False),
@@ -146,12 +154,37 @@ def show_failure(check: Check) -> None:
     print("\n".join(tail), flush=True)
 
 
+def commit() -> tuple[str, bool]:
+    """The commit that is checked out, and whether something is changed."""
+    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    return head, bool(changed.strip())
+
+
+class Passed:
+    """What has passed on a commit without changes, for a run that was cut off."""
+
+    def __init__(self, resume: bool) -> None:
+        self.file = LOGS / "passed.json"
+        self.head, changed = commit()
+        self.rows: dict[str, tuple[float, str]] = {}
+        self.lock = Lock()
+        if resume and not changed and self.file.is_file():
+            known = json.loads(self.file.read_text())
+            self.rows = {name: (s, line) for name, (s, line) in known["checks"].items()} if known["commit"] == self.head else {}
+
+    def note(self, check: Check, seconds: float, line: str) -> None:
+        with self.lock:
+            self.rows[check.name] = (seconds, line)
+            if not commit()[1]:
+                self.file.write_text(json.dumps({"commit": self.head, "checks": self.rows}))
+
+
 def write_verified(rows: list[tuple[Check, float, str]]) -> None:
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    head, changed = commit()
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    lines = ["# Verified", "", f"`make verify` on {now}, commit `{commit.stdout.strip()}`"
-             + (" with uncommitted changes" if dirty.strip() else "") + ", two cores.", "",
+    lines = ["# Verified", "", f"`make verify` on {now}, commit `{head}`"
+             + (" with uncommitted changes" if changed else "") + f", {os.cpu_count()} cores.", "",
              "| check | what | seconds | came to |", "| --- | --- | --: | --- |"]
     lines += [f"| {c.name} | {c.about} | {s:.0f} | {line.replace('|', '/')} |" for c, s, line in rows]
     (ROOT / "spec" / "VERIFIED.md").write_text("\n".join(lines) + "\n")
@@ -162,6 +195,7 @@ def main() -> None:
     parser.add_argument("set", nargs="?", choices=["test", "verify"], default="test")
     parser.add_argument("--only", nargs="+", metavar="STEP")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
@@ -172,16 +206,36 @@ def main() -> None:
         sys.exit(f"gate: no such check: {', '.join(sorted(set(arguments.only) - names))}")
     chosen = [c for c in CHECKS if (c.name in arguments.only if arguments.only else
                                     c.gate or arguments.set == "verify")]
+    if not arguments.only:
+        chosen = [c for c in chosen if c.name not in {wide.covers for wide in chosen}]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    passed = Passed(arguments.resume)
     rows: list[tuple[Check, float, str]] = []
     failed: list[str] = []
-    for check in chosen:
-        print(f"{check.name:16} {check.about} …", flush=True)
-        ok, seconds, line = run(check)
+
+    def tell(check: Check, ok: bool, seconds: float, line: str) -> None:
         print(f"{'ok' if ok else 'FAILED':>16} {seconds:6.0f} s  {line}", flush=True)
         rows.append((check, seconds, line))
-        if not ok:
+        if ok:
+            passed.note(check, seconds, line)
+        else:
             failed.append(check.name)
             show_failure(check)
+
+    with ThreadPoolExecutor() as pool:
+        beside = {}
+        for check in chosen:
+            # What runs beside the others begins when the first of them has built the workspace.
+            if rows and not beside:
+                beside = {c: pool.submit(run, c) for c in chosen if c.beside and c.name not in passed.rows}
+            if check.beside:
+                continue
+            print(f"{check.name:16} {check.about} …", flush=True)
+            tell(check, *((True, *passed.rows[check.name]) if check.name in passed.rows else run(check)))
+        for check in (c for c in chosen if c.beside):
+            print(f"{check.name:16} {check.about} …", flush=True)
+            known = (True, *passed.rows[check.name]) if check.name in passed.rows else None
+            tell(check, *(known or (beside[check].result() if check in beside else run(check))))
     if arguments.set == "verify" and not arguments.only and not failed:
         write_verified(rows)
     if arguments.json:

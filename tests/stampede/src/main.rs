@@ -70,12 +70,14 @@ fn run(runtime: &tokio::runtime::Runtime, arguments: &Arguments) -> Result<(), S
         "{} processes, {} users, {} rounds each, access tokens of 2 s, seed {}",
         arguments.workers, arguments.users, arguments.rounds, arguments.seed
     );
-    part(runtime, arguments, false)?;
-    part(runtime, arguments, true)
+    let without = part(runtime, arguments, false)?;
+    let with = part(runtime, arguments, true)?;
+    println!("\n{without}; {with}");
+    Ok(())
 }
 
-/// One part: rounds without or with kills, then the counts.
-fn part(runtime: &tokio::runtime::Runtime, arguments: &Arguments, kills: bool) -> Result<(), String> {
+/// One part: rounds without or with kills, then the counts, and what they come to in a line.
+fn part(runtime: &tokio::runtime::Runtime, arguments: &Arguments, kills: bool) -> Result<String, String> {
     let begun = Instant::now();
     let mut scene = Scene::open()?;
     for user in 0..arguments.users {
@@ -132,5 +134,8 @@ fn part(runtime: &tokio::runtime::Runtime, arguments: &Arguments, kills: bool) -
     if posts.len() < arguments.rounds as usize * arguments.users / 2 {
         return Err("hardly anything was refreshed: the rounds prove nothing".to_owned());
     }
-    Ok(())
+    Ok(format!(
+        "rounds {}, kills {killed}: POSTs per refresh token {most} at most, families revoked {revoked}",
+        arguments.rounds
+    ))
 }
