@@ -3,6 +3,7 @@
 
     tools/fuzz.py --seconds 60                  every target
     tools/fuzz.py --seconds 600 --only steps    one of them
+    tools/fuzz.py --runs 5000                   the same inputs each time: for a gate that must not depend on chance
     tools/fuzz.py --sanitizer address           with AddressSanitizer, for the dependencies that have `unsafe` code
     tools/fuzz.py --json                        for programs
 
@@ -16,6 +17,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -48,13 +50,15 @@ def build(chosen: list[str], sanitizer: str) -> Path:
     return BUILT / host[1] / "release"
 
 
-def fuzz(program: Path, seconds: int) -> tuple[str, int, str | None]:
+def fuzz(program: Path, limits: list[str], keeps: bool) -> tuple[str, int, str | None]:
     """One target: its name, executions, and what was found."""
     name = program.name
-    new, found = BUILT / "new" / name, BUILT / "found" / name
+    new, found = BUILT / ("new" if keeps else "passing") / name, BUILT / "found" / name
+    if not keeps:
+        shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True, exist_ok=True)
     found.mkdir(parents=True, exist_ok=True)
-    ran = subprocess.run([program, f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=2048", "-max_len=4096", "-verbosity=1",
+    ran = subprocess.run([program, *limits, "-timeout=5", "-rss_limit_mb=2048", "-max_len=4096", "-verbosity=1",
                           "-print_final_stats=1", f"-artifact_prefix={found}/", new, ROOT / "fuzz" / "corpus" / name],
                          cwd=ROOT, capture_output=True, text=True, errors="replace", env={**ENV, "RUST_BACKTRACE": "0"})
     count = re.search(r"^stat::number_of_executed_units:\s*(\d+)", ran.stderr, re.MULTILINE)
@@ -70,6 +74,7 @@ def fuzz(program: Path, seconds: int) -> tuple[str, int, str | None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--runs", type=int, help="of each target, always the same, instead")
     parser.add_argument("--only", metavar="TARGET", choices=targets())
     parser.add_argument("--sanitizer", choices=["none", "address"], default="none")
     parser.add_argument("--json", action="store_true")
@@ -78,10 +83,13 @@ def main() -> None:
     programs = build(chosen, arguments.sanitizer)
     results = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for name, executed, found in pool.map(lambda name: fuzz(programs / name, arguments.seconds), chosen):
-            results[name] = {"executions": executed, "seconds": arguments.seconds, "found": found}
+        same = [f"-runs={arguments.runs}", "-seed=1"] if arguments.runs else None
+        limits = same or [f"-max_total_time={arguments.seconds}"]
+        for name, executed, found in pool.map(lambda name: fuzz(programs / name, limits, same is None), chosen):
+            results[name] = {"executions": executed, "found": found}
             if not arguments.json:
-                print(f"{name:22} {executed:10} executions, {executed // max(arguments.seconds, 1):7} a second", flush=True)
+                pace = "" if same else f", {executed // max(arguments.seconds, 1):7} a second"
+                print(f"{name:22} {executed:10} executions{pace}", flush=True)
     broken = {name: result["found"] for name, result in results.items() if result["found"]}
     if arguments.json:
         print(json.dumps(results, indent=1))

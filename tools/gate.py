@@ -71,9 +71,9 @@ CHECKS = (
     Check("attack-mutants", "each P0 attack's test fails when its check is deleted", (
         "python3 tests/attacks/mutants.py",
     ), gate=False),
-    Check("fuzz-smoke", "every fuzz target for some seconds", (
+    Check("fuzz-smoke", "every fuzz target on some thousand inputs, always the same", (
         "python3 tools/setup.py fuzz",
-        "python3 tools/fuzz.py --seconds 5",
+        "python3 tools/fuzz.py --runs 5000",
     )),
     Check("fuzz", "every fuzz target for half a minute", (
         "python3 tools/setup.py fuzz",

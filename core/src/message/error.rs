@@ -16,9 +16,19 @@ pub struct MessageError {
     problem: String,
 }
 
+/// LIMIT: of the way to a member; the names of our own members are far shorter.
+const MEMBER_MAX_BYTES: usize = 512;
+
 impl MessageError {
     pub(super) fn new(member: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { member: member.into(), problem: problem.into() }
+        let mut member = member.into();
+        // LIMIT: the name of an unknown member is whatever stood there.
+        if member.len() > MEMBER_MAX_BYTES {
+            let cut = (0..=MEMBER_MAX_BYTES).rev().find(|at| member.is_char_boundary(*at)).unwrap_or(0);
+            member.truncate(cut);
+            member.push('…');
+        }
+        Self { member, problem: problem.into() }
     }
 
     /// The member, from the outside in: `arguments.caller.tenant`, `commit.writes[3].key`; empty for the message as a whole.
