@@ -24,7 +24,8 @@ pub enum Profile {
 /// What the host configures once.
 #[derive(Debug)]
 pub struct EngineConfig {
-    /// The host's own public URL, under which `/connect` and `/callback` stand; never taken from a request. `None`: a process
+    /// The host's own public URL, under which `/connect/{ticket}`, `/callback` and `/callback/{any}` stand: each issuer that does not
+    /// name itself has a callback path of its own. Never taken from a request. `None`: a process
     /// without pages of its own, whose challenges carry no URL and whose flows use a loopback redirect.
     pub base_url: Option<String>,
     /// Shown to people when the client registers itself.

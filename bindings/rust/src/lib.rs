@@ -22,6 +22,20 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A host's routes
+//!
+//! | route, under the base URL | what it does |
+//! | --- | --- |
+//! | `GET /connect/{ticket}` | Shows what [`Grantway::open_ticket`] says the link is for, with a form that posts back. It changes nothing. |
+//! | `POST /connect/{ticket}` | [`Grantway::begin_connect_with`], `because` the ticket. Answers 303 to the redirect's `url`, with its `cookie` as `Set-Cookie`, `Cache-Control: no-store` and `Referrer-Policy: no-referrer`. |
+//! | `GET /callback` and `GET /callback/{any}` | [`Grantway::complete_connect`] with path and query as they came and the raw `Cookie` header. The second form is for issuers that do not name themselves in the callback; both have to be there. |
+//!
+//! The caller is whom the host has signed in, at each of them; a callback without a login says "sign in, connect again". A
+//! [`Failure`] names its fault: `peer` and `network` are 502, `user` is 409 or 403, `config`, `store` and `engine` are 500; a
+//! transient outcome is 503 with `Retry-After`. A connection whose outcome `awaits_confirmation` is confirmed by
+//! [`Grantway::confirm_account`]. In the background, for each tenant, [`Grantway::refresh_due`] every minute or so and
+//! [`Grantway::sweep`] every few minutes.
 #![deny(unsafe_code)]
 
 pub mod config;

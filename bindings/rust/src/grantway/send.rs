@@ -36,13 +36,27 @@ impl Grantway {
     /// 401 and 403 reports the rejection and, if the engine says so, makes the call once more.
     ///
     /// `operation` names the call for the count of step-ups (`tools/call search`). The client behind `send` must not follow
-    /// redirects, because it would take the credential along. With `reqwest`, whose client is built with
-    /// `redirect(Policy::none())`:
+    /// redirects, because it would take the credential along. The future is good for `tokio::spawn` if the closure hands out one that
+    /// borrows nothing:
     ///
-    /// ```text
-    /// gw.send(&me, "notion", "tools/list", request, async |request| {
-    ///     client.execute(request.try_into()?).await.map(http::Response::from)
-    /// })
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use grantway::{Caller, Grantway};
+    /// # #[derive(Clone)] struct Client;
+    /// # impl Client {
+    /// #     async fn execute(&self, _: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, std::io::Error> { todo!() }
+    /// # }
+    /// # fn start(gw: Arc<Grantway>, client: Client, me: Caller, request: http::Request<Vec<u8>>) {
+    /// tokio::spawn(async move {
+    ///     let send = move |request: http::Request<Vec<u8>>| {
+    ///         let client = client.clone();
+    ///         // With `reqwest`: `client.execute(request.try_into()?).await.map(http::Response::from)`, and a client that is built
+    ///         // with `redirect(Policy::none())`.
+    ///         async move { client.execute(request).await }
+    ///     };
+    ///     gw.send(&me, "notion", "tools/list", request, send).await.map(drop)
+    /// });
+    /// # }
     /// ```
     ///
     /// # Errors

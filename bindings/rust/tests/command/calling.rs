@@ -155,7 +155,7 @@ fn without_a_connection_a_person_is_needed_and_told_what_to_run() {
         let error = &said["error"];
         assert_eq!((code, &error["slug"]), (3, &json!("user.authorization_needed")));
         assert_eq!((&error["reason"], &error["retry"]), (&json!("connect"), &json!("after_action")));
-        assert_eq!(error["next"], "run `grantway connect local`");
+        assert_eq!(error["next"], "run `grantway --as bob connect local`");
     }
 }
 
@@ -175,7 +175,8 @@ fn a_call_that_needs_more_scopes_leads_to_a_consent_for_all_of_them() {
         json!({ "needs_scope": { "missing": ["write"] } })
     );
     let next = said["error"]["next"].as_str().unwrap();
-    let because = next.strip_prefix("run `grantway connect local --because ").unwrap().trim_end_matches('`');
+    let because =
+        next.strip_prefix("run `grantway --as alice connect local --because ").unwrap().trim_end_matches('`');
     let connecting = stand.begin("alice", &["local", "--because", because]);
     assert_eq!(come_back(&stand.issuer.approve(connecting.url())).status, 303);
     assert_eq!(connecting.end().json()["scopes"], json!(["read", "write"]));
@@ -233,6 +234,6 @@ fn errors_for_people_name_the_next_step() {
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));
     assert_eq!(
         ended.err,
-        "grantway: no server is known yet (command.usage)\n  next: run `grantway connect URL`\n"
+        "grantway: no server is known yet (command.usage)\n  next: run `grantway --as alice connect URL`\n"
     );
 }

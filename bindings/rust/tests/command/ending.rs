@@ -32,10 +32,11 @@ fn what_cannot_be_revoked_now_is_said_and_the_connection_is_gone_all_the_same() 
     stand.connect("alice");
     stand.unplug();
     let (code, ended) = stand.json("alice", &["disconnect", "local"]);
-    assert_eq!((code, &ended["revocation"]), (0, &json!("pending")));
+    assert_eq!((code, &ended["revocation"]), (1, &json!("pending")));
     let (_, status) = stand.json("alice", &["status"]);
     assert_eq!(status["servers"][0]["status"]["per_user_auth"]["status"], "disconnected");
     assert!(status["servers"][0]["status"]["connections"][0]["unrevoked"].as_u64().unwrap() > 0);
+    assert!(stand.run("alice", &["status"]).out.contains("next: grantway --as alice disconnect local"));
 }
 
 fn signal(name: &str, pid: u32) {

@@ -69,7 +69,7 @@ fn who_declines_is_told_what_to_do_next() {
     let ended = connecting.end();
     let error = &ended.json()["error"];
     assert_eq!((ended.code, &error["slug"]), (3, &json!("user.access_denied")));
-    assert_eq!(error["next"], "run `grantway connect local` again and approve");
+    assert_eq!(error["next"], "run `grantway --as alice connect local` again and approve");
 }
 
 // atk:URL-01

@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 /// Connect your own account at an MCP server, and call its tools with it.
@@ -31,13 +33,39 @@ With --json every result, an error too, is one JSON object on a line of standard
 pub(crate) struct Common {
     /// Where the connections and their key are kept [default: grantway in the user's data directory]
     #[arg(long, global = true, value_name = "DIR", env = "GRANTWAY_HOME")]
-    pub(crate) home: Option<PathBuf>,
+    pub(crate) home: Option<OsString>,
     /// Act as this person [default: the name of the user of this machine]
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Write results as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+impl Common {
+    /// Where connections are kept, if it is said.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        self.home.as_ref().filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// The arguments that every further command needs as well; the environment stays as it is.
+    pub(crate) fn given(&self) -> String {
+        let from_environment = std::env::var_os("GRANTWAY_HOME") == self.home;
+        let home = self.directory().filter(|_| !from_environment).map(|home| home.display().to_string());
+        let options = [("--home", home), ("--as", self.user.clone())];
+        let given =
+            options.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", quoted(&value?))));
+        given.collect()
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "/._-@:+,".contains(sign);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,11 +117,11 @@ pub(crate) struct Connect {
     /// How the server is to be called [default: made from the URL]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The oauth scopes to ask for, separated by blanks [default: what the server says]
+    /// The oauth scopes to ask for where the server's challenge names none, separated by blanks
     #[arg(long)]
     pub(crate) scopes: Option<String>,
     /// The id of a client that was registered at the issuer by hand
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) client_id: Option<String>,
     /// Where that client's secret is: `env:NAME` or `file:PATH`
     #[arg(long, value_name = "REFERENCE", requires = "client_id")]

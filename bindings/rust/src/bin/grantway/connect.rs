@@ -199,7 +199,7 @@ fn say(desk: &Desk, server: &Server, redirect: &Redirect, connected: &Connected,
                 lines.push_str(&format!("  {what}: {scopes}\n"));
             }
         }
-        lines.push_str(&format!("Next: grantway tools {name}"));
+        lines.push_str(&report.suggesting(&format!("Next: grantway tools {name}")));
         lines
     });
 }

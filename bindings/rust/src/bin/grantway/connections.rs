@@ -8,7 +8,7 @@ use grantway::{Failure, Grantway};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::report::{Problem, Report};
+use crate::report::{Exit, Problem, Report};
 use crate::servers::{Desk, Server};
 use crate::text;
 
@@ -24,8 +24,9 @@ pub(crate) async fn status(desk: &Desk, server: Option<&str>, report: Report) ->
     }
     let rows: Vec<Value> = found.iter().map(|(server, status, _)| row(server, status)).collect();
     report.result(&json!({ "user": desk.user(), "servers": rows }), || {
-        let shown: Vec<String> = found.iter().map(|(server, status, gw)| shown(server, status, gw)).collect();
-        if shown.is_empty() { nothing_known() } else { shown.join("\n") }
+        let shown: Vec<String> =
+            found.iter().map(|(server, status, gw)| shown(server, status, gw, report)).collect();
+        if shown.is_empty() { report.suggesting(NOTHING_KNOWN) } else { shown.join("\n") }
     });
     Ok(())
 }
@@ -34,7 +35,7 @@ fn row(server: &Server, status: &ConnectorStatus) -> Value {
     json!({ "server": server.name, "url": server.url, "status": status })
 }
 
-fn shown(server: &Server, status: &ConnectorStatus, gw: &Grantway) -> String {
+fn shown(server: &Server, status: &ConnectorStatus, gw: &Grantway, report: Report) -> String {
     let mut lines =
         format!("{} ({})\n  state: {}\n", server.name, server.url, state(&status.per_user_auth.state));
     let mut say = |what: &str, value: String| {
@@ -57,8 +58,9 @@ fn shown(server: &Server, status: &ConnectorStatus, gw: &Grantway) -> String {
             say("not yet revoked", connection.unrevoked.to_string());
         }
     }
-    if let Some(next) = next(&status.per_user_auth.state, server) {
-        say("next", next);
+    let unrevoked = status.connections.iter().any(|connection| connection.unrevoked > 0);
+    if let Some(next) = next(&status.per_user_auth.state, unrevoked, server) {
+        say("next", report.suggesting(&next));
     }
     lines
 }
@@ -76,9 +78,10 @@ fn state(state: &Status) -> String {
     }
 }
 
-fn next(state: &Status, server: &Server) -> Option<String> {
+fn next(state: &Status, unrevoked: bool, server: &Server) -> Option<String> {
     let connect = || format!("grantway connect {}", server.name);
     match state {
+        Status::Disconnected if unrevoked => Some(format!("grantway disconnect {}", server.name)),
         Status::Connected => None,
         Status::Suspended => Some("ask who has suspended it".to_owned()),
         _ => Some(connect()),
@@ -115,16 +118,14 @@ pub(crate) async fn list(desk: &Desk, report: Report) -> Result<(), Problem> {
             line.trim_end().to_owned()
         });
         let lines: Vec<_> = lines.collect();
-        if lines.is_empty() { nothing_known() } else { lines.join("\n") }
+        if lines.is_empty() { report.suggesting(NOTHING_KNOWN) } else { lines.join("\n") }
     });
     Ok(())
 }
 
-fn nothing_known() -> String {
-    "No server is known yet.\nNext: grantway connect URL".to_owned()
-}
+const NOTHING_KNOWN: &str = "No server is known yet.\nNext: grantway connect URL";
 
-pub(crate) async fn disconnect(desk: &Desk, server: &str, report: Report) -> Result<(), Problem> {
+pub(crate) async fn disconnect(desk: &Desk, server: &str, report: Report) -> Result<Exit, Problem> {
     let server = desk.find(server).ok_or_else(|| desk.unknown(server))?;
     let gw = desk.grantway_for(server)?;
     let ended = gw.disconnect(&desk.caller, &server.name, None).await?;
@@ -140,8 +141,8 @@ pub(crate) async fn disconnect(desk: &Desk, server: &str, report: Report) -> Res
         "revocation": ended.revocation,
         "doubt": ended.doubt,
     });
-    report.result(&result, || said(server, &ended));
-    Ok(())
+    report.result(&result, || report.suggesting(&said(server, &ended)));
+    Ok(if ended.revocation == Revocation::Pending { Exit::Peer } else { Exit::Done })
 }
 
 fn said(server: &Server, ended: &Disconnected) -> String {
@@ -157,7 +158,11 @@ fn said(server: &Server, ended: &Disconnected) -> String {
         }
         Revocation::Nothing => "",
         Revocation::Pending => {
-            "  The issuer could not be asked to revoke its tokens; run this again later.\n"
+            return lines
+                + &format!(
+                    "  The issuer could not be asked to revoke its tokens.\nNext: grantway disconnect {}\n",
+                    server.name
+                );
         }
     });
     if ended.doubt {

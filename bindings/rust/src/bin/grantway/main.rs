@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let report = Report { json: arguments.common.json };
+    let report = Report { json: arguments.common.json, given: arguments.common.given().leak() };
     let exit = match start(arguments, report) {
         Ok(exit) => exit,
         Err(problem) => {
@@ -46,8 +46,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if !is_help && std::env::args_os().any(|argument| argument == "--json") {
         let message = error.to_string();
-        let first = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Report { json: true }.problem(&Problem::usage(first, "`grantway --help` says what can be given"));
+        // Up to the usage: what is wrong, and of which arguments.
+        let said: Vec<_> = message.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let said = said.join(" ");
+        let said = said.trim_start_matches("error: ");
+        Report { json: true, given: "" }
+            .problem(&Problem::usage(said, "`grantway --help` says what can be given"));
     } else {
         // Nothing can be done about an output that is closed.
         let _ = error.print();
@@ -70,7 +74,7 @@ async fn run(Arguments { common, command }: Arguments, report: Report) -> Result
             return calls::call(&desk, &tool, arguments.as_deref(), server.as_deref(), report).await;
         }
         Command::Connect(arguments) => connect::run(&desk, &arguments, report).await?,
-        Command::Disconnect { server } => connections::disconnect(&desk, &server, report).await?,
+        Command::Disconnect { server } => return connections::disconnect(&desk, &server, report).await,
         Command::List => connections::list(&desk, report).await?,
         Command::Status { server } => connections::status(&desk, server.as_deref(), report).await?,
         Command::Token { server, show } => calls::token(&desk, server.as_deref(), show, report).await?,

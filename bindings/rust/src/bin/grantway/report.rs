@@ -111,10 +111,17 @@ impl From<Failure> for Problem {
             retry: failure.retry(),
             reason: None,
             message,
-            next: failure.next_step().to_owned(),
+            next: match failure.code() {
+                Code::ResourceMetadataMissing => {
+                    "check the URL: is an MCP server there, and does it ask for authorization?".to_owned()
+                }
+                _ => failure.next_step().to_owned(),
+            },
             evidence: failure.evidence().map(str::to_owned),
             exit: match failure.fault() {
                 Fault::Peer | Fault::Network => Exit::Peer,
+                // Here nobody but the server can say who its issuer is.
+                Fault::Config if failure.code() == Code::ResourceMetadataMissing => Exit::Peer,
                 Fault::User => Exit::PersonNeeded,
                 Fault::Config | Fault::Store | Fault::Engine => Exit::Machine,
             },
@@ -139,6 +146,9 @@ impl From<ConfigFileError> for Problem {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     pub(crate) json: bool,
+    /// What was given of `--home` and `--as`, to be repeated in each command that is suggested: pasted without, it would be about
+    /// another person or another directory.
+    pub(crate) given: &'static str,
 }
 
 impl Report {
@@ -171,7 +181,7 @@ impl Report {
     pub(crate) fn problem(self, problem: &Problem) {
         if self.json {
             let Problem { slug, fault, retry, reason, message, next, evidence, exit: _ } = problem;
-            let (fault, retry) = (fault.as_str(), retry.as_str());
+            let (fault, retry, next) = (fault.as_str(), retry.as_str(), self.suggesting(next));
             let mut error = json!({
                 "slug": slug, "fault": fault, "retry": retry, "message": message, "next": next,
             });
@@ -183,9 +193,17 @@ impl Report {
             self.out(&text::json(&json!({ "error": error })));
         } else {
             let Problem { slug, message, next, .. } = problem;
-            let (message, next) = (text::line(message), text::line(next));
+            let (message, next) = (text::line(message), text::line(&self.suggesting(next)));
             self.err(&format!("grantway: {message} ({slug})\n  next: {next}"));
         }
+    }
+
+    /// The text, its commands with what was given.
+    pub(crate) fn suggesting(self, text: &str) -> String {
+        let commands = ["connect", "disconnect", "tools"];
+        commands.iter().fold(text.to_owned(), |text, command| {
+            text.replace(&format!("grantway {command} "), &format!("grantway{} {command} ", self.given))
+        })
     }
 
     /// Nothing can be done about an output that is closed.

@@ -29,7 +29,7 @@ impl Desk {
     pub(crate) async fn open(common: &Common) -> Result<Self, Problem> {
         let user = common.user.clone().or_else(system_user).unwrap_or_else(|| "me".to_owned());
         let caller = Caller::new("local", Principal::user(user)?)?;
-        let home = Home::open(common.home.clone())?;
+        let home = Home::open(common.directory())?;
         let servers = list(&home.grantway(false)?, &caller).await?;
         Ok(Self { caller, home, servers })
     }
