@@ -171,7 +171,7 @@ def main() -> None:
         print(json.dumps({a: {**row, "tests": found.get(a, [])} for a, row in gallery.items()}, indent=1))
     elif "--write" in sys.argv:
         PAGE.write_text(text)
-    else:
+    elif "--check" not in sys.argv:
         print(text)
     if "--check" in sys.argv:
         bare = [a for a, row in gallery.items() if row["priority"] == "P0" and not found.get(a) and "open" not in row]
@@ -183,6 +183,7 @@ def main() -> None:
             sys.exit("attacks: tests/attacks/mutants.toml is out of date:\n" + "\n".join(wrong))
         if not PAGE.exists() or PAGE.read_text() != text:
             sys.exit("attacks: spec/ATTACKS.md is out of date: tools/attacks.py --write")
+        print(next(line for line in text.splitlines() if " have tests; " in line))
 
 
 if __name__ == "__main__":

@@ -315,6 +315,10 @@ def run(options):
         return 0
     for problem in problems:
         print(f"ledger: {problem}", file=sys.stderr)
+    if not problems and not options.json:
+        total = next(line for line in text.splitlines() if line.startswith("| **Total**")).split("|")
+        _, _, count, covered, tested, excepted, still_open, _ = (cell.strip() for cell in total)
+        print(f"\n{count} rows: {covered} covered, {tested} tested, {excepted} excepted, {still_open} open")
     return 1 if problems else 0
 
 
