@@ -44,7 +44,7 @@ impl Grantway {
     /// # use grantway::{Caller, Grantway};
     /// # #[derive(Clone)] struct Client;
     /// # impl Client {
-    /// #     async fn execute(&self, _: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, std::io::Error> { todo!() }
+    /// #     async fn execute(&self, _: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, std::io::Error> { Err(std::io::Error::other("not connected")) }
     /// # }
     /// # fn start(gw: Arc<Grantway>, client: Client, me: Caller, request: http::Request<Vec<u8>>) {
     /// tokio::spawn(async move {

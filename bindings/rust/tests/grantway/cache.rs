@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grantway::driver::drive;
-use grantway::{Connector, Principal, Rejection, Resolution, Secret};
+use grantway::{Caller, Connector, Grantway, Principal, Rejection, Resolution, Secret};
 use grantway_core::connector::CredentialScope;
 use grantway_core::principal::{ConnectorId, TeamRole};
 use grantway_core::upstream::resolve::Resolve;
@@ -70,9 +70,8 @@ async fn what_this_process_withdraws_ends_at_once() {
     assert_eq!(gw.resolve(&alice, CONNECTOR).await.unwrap_err().slug(), "config.connector_unknown");
 }
 
-#[tokio::test]
-async fn a_resolution_that_was_read_before_a_withdrawal_is_not_kept_after_it() {
-    let (world, gw, alice) = Simulated::connected().await;
+/// Alice disconnects while a resolution waits for what it has read: it still ends, and nothing of it is used again.
+async fn disconnect_during_a_read(world: &Simulated, gw: Grantway, alice: &Caller) {
     let gw = Arc::new(gw);
     let release = world.store.hold_next_read();
     let early = tokio::spawn({
@@ -80,28 +79,24 @@ async fn a_resolution_that_was_read_before_a_withdrawal_is_not_kept_after_it() {
         async move { gw.resolve(&alice, CONNECTOR).await }
     });
     until(|| world.store.is_held()).await;
-    gw.disconnect(&alice, CONNECTOR, None).await.unwrap();
+    gw.disconnect(alice, CONNECTOR, None).await.unwrap();
     release.send(()).unwrap();
     assert!(matches!(early.await.unwrap().unwrap(), Resolution::Ready(_)));
-    assert!(is_challenged(&gw, &alice).await);
+    assert!(is_challenged(&gw, alice).await);
+}
+
+#[tokio::test]
+async fn a_resolution_that_was_read_before_a_withdrawal_is_not_kept_after_it() {
+    let (world, gw, alice) = Simulated::connected().await;
+    disconnect_during_a_read(&world, gw, &alice).await;
 }
 
 #[tokio::test]
 async fn a_resolution_that_was_renewed_across_a_withdrawal_is_not_kept_after_it() {
     let (world, gw, alice) = Simulated::connected().await;
-    let gw = Arc::new(gw);
     ready(&gw, &alice).await;
     world.advance(5_000);
-    let release = world.store.hold_next_read();
-    let early = tokio::spawn({
-        let (gw, alice) = (Arc::clone(&gw), alice.clone());
-        async move { gw.resolve(&alice, CONNECTOR).await }
-    });
-    until(|| world.store.is_held()).await;
-    gw.disconnect(&alice, CONNECTOR, None).await.unwrap();
-    release.send(()).unwrap();
-    assert!(matches!(early.await.unwrap().unwrap(), Resolution::Ready(_)));
-    assert!(is_challenged(&gw, &alice).await);
+    disconnect_during_a_read(&world, gw, &alice).await;
 }
 
 #[tokio::test]
@@ -129,7 +124,7 @@ async fn callers_share_nothing_that_was_kept_for_one_of_them() {
     let (of_alice, of_bob) = (ready(&gw, &alice).await, ready(&gw, &bob()).await);
     assert_ne!(bearer(&of_alice), bearer(&of_bob));
     assert!(Arc::ptr_eq(&of_alice, &ready(&gw, &alice).await));
-    let elsewhere = grantway::Caller::new("other", Principal::user("alice").unwrap()).unwrap();
+    let elsewhere = Caller::new("other", Principal::user("alice").unwrap()).unwrap();
     assert_eq!(gw.resolve(&elsewhere, CONNECTOR).await.unwrap_err().slug(), "config.connector_unknown");
 }
 
