@@ -20,6 +20,7 @@
 pub mod address;
 pub mod challenge;
 pub mod connector;
+pub mod downstream;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -21,9 +21,10 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use answer::{Answer, HttpFault, Pending};
-pub use effect::{Action, Effect, Header, HttpRequest, Method, Precondition, Version, Write};
+pub use effect::{Action, Effect, Header, HttpRequest, Method, Precondition, Version, Whom, Write};
 pub use reply::{
-    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned,
+    CommitReply, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, ReadReply, Reply, ScanReply,
+    Versioned,
 };
 use serde::{Deserialize, Serialize};
 

@@ -297,6 +297,9 @@ record! {
         #[serde(with = "sealed_text")]
         verifier: Secret,
         binding: Binding,
+        /// The consent session that began it: what it obtains is staged there.
+        #[serde(deserialize_with = "required")]
+        consent: Option<ConsentHash>,
         /// Where the host's page is to go afterwards.
         #[serde(deserialize_with = "required")]
         return_to: Option<String>,
@@ -434,6 +437,10 @@ record! {
         stored_by: Principal,
     }
 }
+
+mod downstream;
+
+pub(crate) use downstream::*;
 
 #[cfg(test)]
 mod tests;

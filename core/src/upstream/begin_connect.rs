@@ -39,7 +39,7 @@ use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Ve
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::secret::Secret;
 use crate::store::Key;
-use crate::store::records::{Client, Ticket};
+use crate::store::records::{Client, ConsentHash, Ticket};
 
 /// Begins an authorization attempt. Only in answer to a deliberate act of the caller, such as the POST of a form.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -68,6 +68,9 @@ pub struct BeginConnect {
     /// Registers our client anew at the issuer, which may have forgotten it without saying so; at most once an hour.
     #[serde(default)]
     pub new_registration: bool,
+    /// The consent session it belongs to.
+    #[serde(skip)]
+    pub(crate) consent: Option<ConsentHash>,
 }
 
 /// What will prove that the callback came to where the flow began.
@@ -101,6 +104,7 @@ impl BeginConnect {
             binding: FlowBinding::default(),
             return_to: None,
             new_registration: false,
+            consent: None,
         }
     }
 }

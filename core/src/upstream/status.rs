@@ -229,8 +229,8 @@ impl View<'_> {
 
     /// A page of our own, asked about this connection.
     fn page(&self, cx: &Context<'_>, page: &str) -> Option<String> {
-        let base = cx.engine.config().base_url.as_deref()?;
-        let Place { owner, connector, .. } = self.place;
+        let Place { tenant, owner, connector } = self.place;
+        let base = cx.engine.base_url(tenant)?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("connector", connector.as_str());
         if *owner != self.caller.principal {

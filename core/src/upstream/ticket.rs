@@ -52,7 +52,7 @@ impl Need {
     }
 
     fn challenge(self, cx: &Context<'_>, ticket: Option<(String, UnixMillis)>) -> Challenge {
-        let base = cx.engine.config().base_url.as_deref();
+        let base = cx.engine.base_url(&self.tenant);
         let url = ticket.as_ref().and_then(|(ticket, _)| Some(format!("{}/connect/{ticket}", base?)));
         let expires_at = ticket.as_ref().map(|(_, at)| *at);
         Challenge {

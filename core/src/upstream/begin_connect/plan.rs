@@ -17,7 +17,7 @@ use crate::protocol::authorization::AuthorizationRequest;
 use crate::protocol::pkce;
 use crate::protocol::redirect_uri::RedirectUri;
 use crate::protocol::scopes::Scopes;
-use crate::protocol::url::{HttpUrl, PlainHttp};
+use crate::protocol::url::{HttpUrl, is_own_path};
 use crate::secret::Secret;
 use crate::store::records::{
     Client, Connection, ConnectorRecord, Flow, FlowHash, FlowStatus, RegistrationSource, Terms, Ticket,
@@ -36,7 +36,7 @@ use crate::upstream::ticket::{ticket_key, ticket_of_key};
 /// Refuses what can be refused before anything is read.
 pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Failure> {
     match &arguments.binding {
-        FlowBinding::Browser => base_url(engine).map(drop)?,
+        FlowBinding::Browser => base_url(engine, &arguments.caller.tenant).map(drop)?,
         FlowBinding::Paste { redirect_uri } | FlowBinding::Process { redirect_uri } => {
             loopback_uri(redirect_uri).map(drop)?;
         }
@@ -48,13 +48,6 @@ pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Fai
         Some(path) if !is_own_path(path) => Err(Code::ReturnToRefused.into()),
         _ => Ok(()),
     }
-}
-
-/// Whether a text is a path of the host's own site, read so by every browser (F38).
-fn is_own_path(text: &str) -> bool {
-    let url = HttpUrl::parse(&format!("https://site.invalid{text}"), PlainHttp::Never);
-    // `//evil` would be another site's URL.
-    text.starts_with('/') && !text.starts_with("//") && url.is_ok_and(|url| !url.has_ambiguous_path())
 }
 
 /// The ticket named, if there is one named: good, or to be dropped before that is said.
@@ -239,6 +232,7 @@ impl Plan {
             scopes: choice.scopes,
             verifier: secrets.verifier,
             binding: bound.binding,
+            consent: self.arguments.consent,
             return_to: self.arguments.return_to,
         };
         let spent = self.ticket.zip(self.arguments.because).map(|(ticket, text)| Spent {

@@ -1,0 +1,15 @@
+//! The downstream half: we are the authorization server and the protected resource. MCP clients sign in here, and every tool
+//! call of theirs then carries its person's own upstream credential.
+//!
+//! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
+//! per endpoint.
+
+pub mod config;
+pub mod handle;
+pub mod pages;
+mod parameters;
+pub mod request;
+pub mod response;
+mod route;
+mod site;
+mod visit;
