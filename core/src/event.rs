@@ -30,6 +30,8 @@ pub struct Event {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum What {
+    /// A client was approved, and given a code.
+    Approved,
     /// A reconnect arrived as another account and waits for the owner.
     AccountChanged,
     /// The owner has sent another account back that a reconnect had brought.
@@ -77,8 +79,19 @@ pub enum What {
         /// The failure's slug.
         slug: String,
     },
+    /// A client's request began a consent session.
+    ConsentBegun,
+    /// A consent session was declined.
+    ConsentDenied,
+    /// A person said who they are in a consent session.
+    IdentityChosen {
+        /// How: `user`, `key`, `session`.
+        mode: String,
+    },
     /// A grant was brought in from outside.
     Imported,
+    /// What was staged in a consent session is the owner's connection now.
+    Promoted,
     /// Records were removed.
     Purged {
         /// How many.
@@ -106,6 +119,8 @@ pub enum What {
         /// Until when.
         until: UnixMillis,
     },
+    /// A key was nobody's.
+    KeyRefused,
     /// Our client was registered at an issuer.
     Registered {
         /// At which.
@@ -132,6 +147,8 @@ pub enum What {
         /// Its name.
         name: String,
     },
+    /// An upstream was connected within a consent session; it is the owner's once that ends well.
+    Staged,
     /// Policy withdrew the right to use a connection.
     Suspended,
 }

@@ -131,8 +131,8 @@ pub(crate) const CLIENT_SECRET_MAX_BYTES: usize = 4096;
 pub(crate) const REVOCATION_TRIES: u8 = 5;
 /// LIMIT: a refresh token is sent twice at the very most (P17).
 pub(crate) const SENDS_MAX: u8 = 2;
-/// LIMIT: staged grants of one consent session: its last commit writes four records for each.
-pub(crate) const STAGED_MAX: usize = 16;
+/// LIMIT: staged grants of one consent session: its last commit has six writes for each, and a hundred are the most.
+pub(crate) const STAGED_MAX: usize = 15;
 /// LIMIT: consent sessions of one client that nobody has approved yet; the oldest gives way (atk:NET-13).
 pub(crate) const PENDING_CONSENTS_MAX: usize = 32;
 /// LIMIT: parents of a refresh token that are known again when they are replayed.

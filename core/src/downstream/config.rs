@@ -37,10 +37,6 @@ pub struct GatewayConfig {
     /// none.
     #[serde(default)]
     pub verified_client_hosts: Vec<String>,
-    /// Whether what a person has allowed a client is remembered, where that is safe: the client answers at an `https` address, says of
-    /// itself what it said then, and the person comes from a page of our own or from none. Default: no.
-    #[serde(default)]
-    pub remember_approvals: bool,
     /// The name that pages call the gateway by. Default: the engine's `client_name`.
     #[serde(default)]
     pub name: Option<String>,
@@ -89,7 +85,6 @@ impl GatewayConfig {
             public_clients: true,
             private_redirect_uris: Vec::new(),
             verified_client_hosts: Vec::new(),
-            remember_approvals: false,
             name: None,
         }
     }

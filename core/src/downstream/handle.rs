@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::authorize::Authorizing;
+use super::consent::Consenting;
 use super::pages::{Frame, MessagePage, Page};
 use super::request::{Request, SignedIn};
 use super::response::Response;
@@ -72,7 +74,10 @@ macro_rules! endpoints {
     };
 }
 
-endpoints! {}
+endpoints! {
+    Authorizing(Authorizing),
+    Consenting(Consenting),
+}
 
 /// What is known of a request whatever becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +129,14 @@ impl Handling {
         let surface = ground.surface;
         match (route, visit.method) {
             (_, Method::Options) if surface != Surface::Page => Progress::done(preflight()),
+            (Route::Authorize, Method::Get) => {
+                let step = Authorizing::begin(cx, visit);
+                Self::follow(cx, ground, step, |ground, it| State::Authorizing(ground, Box::new(it)))
+            }
+            (Route::Consent { id, action }, Method::Get | Method::Post) => {
+                let step = Consenting::begin(cx, visit, id, action);
+                Self::follow(cx, ground, step, |ground, it| State::Consenting(ground, Box::new(it)))
+            }
             _ => Progress::done(refuse(cx, surface, Code::MethodRefused.into())),
         }
     }

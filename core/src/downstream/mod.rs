@@ -4,12 +4,19 @@
 //! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
 //! per endpoint.
 
+mod authorization;
+mod authorize;
+mod browser;
+mod client;
 pub mod config;
+mod consent;
 pub mod handle;
 pub mod pages;
 mod parameters;
 pub mod request;
 pub mod response;
 mod route;
+mod services;
 mod site;
 mod visit;
+mod who;

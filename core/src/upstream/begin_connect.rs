@@ -173,6 +173,13 @@ enum State {
     Registering(Box<Plan>, Box<Discovered>, Box<Registering>),
 }
 
+impl Beginning {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: BeginConnect) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+}
+
 impl machine::Sealed for Beginning {}
 
 impl Machine for Beginning {

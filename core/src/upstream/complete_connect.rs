@@ -47,7 +47,7 @@ use crate::protocol::scopes::Scopes;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
 use crate::secret::Secret;
-use crate::store::records::{Binding, Connection, Flow, FlowHash, FlowStatus};
+use crate::store::records::{Binding, Connection, Flow, FlowHash, FlowStatus, StagedRecord};
 use crate::store::{Key, lookup_hash};
 
 /// Hands in what came to the callback address.
@@ -78,7 +78,7 @@ pub struct Connected {
     pub owner: Principal,
     /// The connection; the same over reconnects.
     pub connection: OperationId,
-    /// The generation of the new tokens.
+    /// The generation of the new tokens; 0 while they are staged.
     pub generation: u64,
     /// What was granted.
     pub scopes: Scopes,
@@ -90,8 +90,29 @@ pub struct Connected {
     pub awaits_confirmation: bool,
     /// What the profile `standard` accepts and reports.
     pub warnings: Vec<Warning>,
+    /// It was obtained in a consent session of the gateway, and is the owner's only once that ends well.
+    pub staged: bool,
     /// Where the host's page is to go, as given to `begin_connect`.
     pub return_to: Option<String>,
+}
+
+impl Connected {
+    fn staged(flow: &Flow, staged: StagedRecord) -> Self {
+        let StagedRecord { grant, account, connection, .. } = staged;
+        Self {
+            connector: flow.connector.clone(),
+            owner: flow.owner.clone(),
+            connection,
+            generation: 0,
+            missing: flow.scopes.missing_from(&grant.scopes),
+            account: account.and_then(|account| account.label),
+            awaits_confirmation: false,
+            warnings: warnings(&grant),
+            scopes: grant.scopes,
+            staged: true,
+            return_to: flow.return_to.clone(),
+        }
+    }
 }
 
 impl Engine {
@@ -113,6 +134,25 @@ impl Engine {
 fn tenant_of(engine: &Engine, state: &Secret) -> Option<TenantId> {
     let (locator, _) = state.expose().split_once('.')?;
     TenantId::new(engine.keyring().located("state", locator)?).ok()
+}
+
+impl Completing {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: CompleteConnect) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+
+    /// Where the flow's page is to go, once the callback is known to be the flow's own.
+    pub(crate) fn return_to(&self) -> Option<&str> {
+        match &self.0 {
+            State::AwaitTokens(redeeming) | State::Installing(redeeming, _) => {
+                redeeming.flow.return_to.as_deref()
+            }
+            State::Ending(_, transaction, _) => transaction.decision().flow.return_to.as_deref(),
+            State::Claiming(_, transaction) => transaction.decision().flow.return_to.as_deref(),
+            State::AwaitFlow(_) | State::Draining(..) | State::Fresh(_) => None,
+        }
+    }
 }
 
 /// A `complete_connect` under way.
@@ -385,6 +425,11 @@ impl Completing {
                 }
                 (connection, secret, result)
             }
+            Installed::Staged(connection, staged, secret) => {
+                cx.emit_about(&place, What::Staged);
+                let result = Connected::staged(&redeeming.flow, *staged);
+                (connection, secret, Ok(result))
+            }
             Installed::Parked(connection, code) => {
                 cx.emit_about(&place, What::FlowFailed { slug: code.slug().to_owned() });
                 (connection, None, Err(Failure::new(code)))
@@ -558,6 +603,7 @@ fn connected(flow: &Flow, connection: &Connection) -> Result<Connected, Failure>
         account: account.as_ref().and_then(|account| account.label.clone()),
         awaits_confirmation: awaiting.is_some(),
         warnings: warnings(grant),
+        staged: false,
         return_to: flow.return_to.clone(),
     })
 }

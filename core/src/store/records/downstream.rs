@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Grant, required, sealed_text};
 use crate::hex;
 use crate::moment::UnixMillis;
-use crate::operation::OperationId;
+use crate::operation::{Context, OperationId};
 use crate::principal::{Assurance, Caller, ConnectorId, Principal, Role, Team, TenantId};
 use crate::protocol::client_auth::AuthMethod;
 use crate::protocol::id_token::Account;
@@ -315,5 +315,16 @@ record! {
     AttemptsRecord v 1 {
         since: UnixMillis,
         count: u8,
+    }
+}
+
+impl ConsentRecord {
+    /// Whether it may still go on.
+    pub(crate) fn is_open(&self, cx: &Context<'_>) -> bool {
+        // P8
+        let skew = cx.engine.limits().clock_skew_ms;
+        self.status == ConsentStatus::Open
+            && self.created_at.minus(skew) <= cx.now()
+            && cx.now() < self.expires_at
     }
 }
