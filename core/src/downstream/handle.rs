@@ -6,6 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::Authorizing;
+use super::callback::CallingBack;
+use super::connect::Connecting;
+use super::connections::Managing;
 use super::consent::Consenting;
 use super::pages::{Frame, MessagePage, Page};
 use super::request::{Request, SignedIn};
@@ -76,6 +79,9 @@ macro_rules! endpoints {
 
 endpoints! {
     Authorizing(Authorizing),
+    CallingBack(CallingBack),
+    Connecting(Connecting),
+    Managing(Managing),
     Consenting(Consenting),
 }
 
@@ -133,6 +139,18 @@ impl Handling {
                 let step = Authorizing::begin(cx, visit);
                 Self::follow(cx, ground, step, |ground, it| State::Authorizing(ground, Box::new(it)))
             }
+            (Route::Callback, Method::Get) => {
+                let step = CallingBack::begin(cx, visit);
+                Self::follow(cx, ground, step, |ground, it| State::CallingBack(ground, Box::new(it)))
+            }
+            (Route::Connect(ticket), Method::Get | Method::Post) => {
+                let step = Connecting::begin(cx, visit, ticket);
+                Self::follow(cx, ground, step, |ground, it| State::Connecting(ground, Box::new(it)))
+            }
+            (Route::Connections(action), Method::Get | Method::Post) => {
+                let step = Managing::begin(cx, visit, action);
+                Self::follow(cx, ground, step, |ground, it| State::Managing(ground, Box::new(it)))
+            }
             (Route::Consent { id, action }, Method::Get | Method::Post) => {
                 let step = Consenting::begin(cx, visit, id, action);
                 Self::follow(cx, ground, step, |ground, it| State::Consenting(ground, Box::new(it)))
@@ -171,7 +189,10 @@ pub(crate) fn refuse(cx: &Context<'_>, surface: Surface, failure: Failure) -> Re
     let status = status(&failure);
     let mut response = match surface {
         Surface::Api => Response::json(status, &ApiError::of(&failure)).never_stored(),
-        Surface::Page => Response::page(cx.engine, status, Page::Message(Box::new(message(cx, &failure)))),
+        Surface::Page => {
+            let page = message_of(cx, &failure);
+            return page_of(cx, failure, page);
+        }
         Surface::Protocol => {
             let error = match status {
                 429 | 503 => "temporarily_unavailable",
@@ -183,6 +204,17 @@ pub(crate) fn refuse(cx: &Context<'_>, surface: Surface, failure: Failure) -> Re
                 .for_any_origin()
         }
     };
+    if status == 503 {
+        response = response.with("Retry-After", "5");
+    }
+    response.failure = Some(failure);
+    response
+}
+
+/// A page about a failure.
+pub(crate) fn page_of(cx: &Context<'_>, failure: Failure, page: MessagePage) -> Response {
+    let status = status(&failure);
+    let mut response = Response::page(cx.engine, status, Page::Message(Box::new(page)));
     if status == 503 {
         response = response.with("Retry-After", "5");
     }
@@ -222,7 +254,7 @@ impl<'a> ApiError<'a> {
 /// What a person is told. Nothing of it was said by a peer.
 //= spec/derived.md#err-08
 //# Error bodies MUST say nothing about other users, upstream tokens or internal URLs (ERR-08, S/R, derived).
-fn message(cx: &Context<'_>, failure: &Failure) -> MessagePage {
+pub(crate) fn message_of(cx: &Context<'_>, failure: &Failure) -> MessagePage {
     let code = failure.code();
     let title = match status(failure) {
         404 => "Not found",

@@ -7,12 +7,16 @@
 mod authorization;
 mod authorize;
 mod browser;
+mod callback;
 mod client;
 pub mod config;
+mod connect;
+mod connections;
 mod consent;
 pub mod handle;
 pub mod pages;
 mod parameters;
+mod person;
 pub mod request;
 pub mod response;
 mod route;

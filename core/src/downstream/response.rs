@@ -56,6 +56,13 @@ impl Response {
         self
     }
 
+    /// With another value of a header.
+    #[must_use]
+    pub(crate) fn instead(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|have| !have.name.eq_ignore_ascii_case(name));
+        self.with(name, value)
+    }
+
     /// With one more header, if there is one.
     #[must_use]
     pub(crate) fn with_cookie(mut self, cookie: Option<crate::secret::Secret>) -> Self {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::pages::{DisplayName, ServiceShown, ServiceState};
-use crate::connector::{Connector, CredentialScope, Source, Upstream};
+use crate::connector::{Connector, CredentialScope, Upstream};
 use crate::error::Code;
 use crate::operation::{Answer, Context, Effect, Progress, Versioned};
 use crate::policy;
@@ -14,6 +14,7 @@ use crate::principal::{Caller, ConnectorId};
 use crate::protocol::url::HttpUrl;
 use crate::store::Key;
 use crate::store::records::{Connection, ConnectorRecord, ConsentRecord};
+use crate::upstream::status::wants_connection;
 use crate::upstream::{Candidate, Choice, Place, Standing, choose};
 
 /// LIMIT: upstreams on one page.
@@ -92,12 +93,6 @@ impl Listing {
             _ => Progress::fail(Code::Internal),
         }
     }
-}
-
-/// Whether anybody connects it: what only draws on accounts or secrets has no connection of its own.
-fn wants_connection(connector: &Connector) -> bool {
-    matches!(connector.upstream, Upstream::Account { .. })
-        || connector.injections.iter().any(|injection| injection.source == Source::Connection)
 }
 
 impl Upstreams {

@@ -128,7 +128,13 @@ impl<M: Machine> Operation<M> {
             State::Ended => return Err(Misuse::Ended),
         };
         self.steps = self.steps.saturating_add(1);
-        let mut cx = Context { engine: &self.engine, moment, operation: self.id, events: &mut self.events };
+        let mut cx = Context {
+            engine: &self.engine,
+            moment,
+            operation: self.id,
+            actor: &mut self.actor,
+            events: &mut self.events,
+        };
         Ok(match machine.step(&mut cx, answer) {
             Progress::Perform(machine, effect) => {
                 self.state = State::Waiting(machine, Pending::of(&effect, self.engine.config()));
@@ -302,12 +308,18 @@ pub(crate) struct Context<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) moment: &'a Moment,
     pub(crate) operation: OperationId,
+    actor: &'a mut Option<Principal>,
     events: &'a mut Vec<Event>,
 }
 
 impl Context<'_> {
     pub(crate) fn now(&self) -> UnixMillis {
         self.moment.now
+    }
+
+    /// Says who acts, where the operation had to find it out.
+    pub(crate) fn acts(&mut self, actor: &Principal) {
+        *self.actor = Some(actor.clone());
     }
 
     /// Notes what happened to the connection at a place.

@@ -57,12 +57,18 @@ impl Engine {
     ///
     /// Failures: `user.not_allowed`, those of the store.
     pub fn confirm_account(self: &Arc<Self>, arguments: ConfirmAccount) -> Operation<ConfirmingAccount> {
+        let actor = Some(arguments.caller.principal.clone());
+        Operation::new(Arc::clone(self), actor, ConfirmingAccount::within(arguments))
+    }
+}
+
+impl ConfirmingAccount {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: ConfirmAccount) -> Self {
         let ConfirmAccount { caller, owner, connector, held_since, accept } = arguments;
-        let actor = Some(caller.principal.clone());
         let owner = owner.unwrap_or_else(|| caller.principal.clone());
         let place = Place { tenant: caller.tenant.clone(), owner, connector };
-        let confirm = Confirm { caller, place, held_since, accept };
-        Operation::new(Arc::clone(self), actor, ConfirmingAccount(Single::new(confirm)))
+        Self(Single::new(Confirm { caller, place, held_since, accept }))
     }
 }
 

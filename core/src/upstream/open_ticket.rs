@@ -63,6 +63,13 @@ enum State {
     Looking(Box<Transaction<Look>>),
 }
 
+impl OpeningTicket {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: OpenTicket) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+}
+
 impl machine::Sealed for OpeningTicket {}
 
 impl Machine for OpeningTicket {

@@ -2,6 +2,7 @@
 
 mod list;
 mod of;
+mod overview;
 mod rows;
 
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, Grant
 
 pub use self::list::{ListConnections, Listed, ListingConnections};
 pub use self::of::{ConnectorStatus, FindingStatus, StatusOf};
+pub(crate) use self::overview::{Overviewing, Seen, wants_connection};
 
 /// Where a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
