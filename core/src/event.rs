@@ -49,6 +49,8 @@ pub enum What {
         parent: bool,
         /// Whether a mix-up with another issuer is excluded.
         protected: bool,
+        /// The challenge that is answered thereby; a run that waits for it may go on.
+        challenge: Option<String>,
     },
     /// A connector was added, changed or removed.
     ConnectorChanged {

@@ -297,6 +297,9 @@ record! {
         #[serde(with = "sealed_text")]
         verifier: Secret,
         binding: Binding,
+        /// The challenge that it answers.
+        #[serde(deserialize_with = "required")]
+        challenge: Option<String>,
         /// The consent session that began it: what it obtains is staged there.
         #[serde(deserialize_with = "required")]
         consent: Option<ConsentHash>,

@@ -419,7 +419,12 @@ impl Completing {
                     } else {
                         let terms = &redeeming.flow.terms;
                         let generation = connection.generation;
-                        What::Connected { generation, parent: terms.parent, protected: terms.protected }
+                        What::Connected {
+                            generation,
+                            parent: terms.parent,
+                            protected: terms.protected,
+                            challenge: redeeming.flow.challenge.clone(),
+                        }
                     };
                     cx.emit_about(&place, what);
                 }

@@ -125,7 +125,7 @@ impl Decide for Confirm {
             connection.accept(*held);
             let generation = connection.generation;
             let account = connection.account.as_ref().and_then(|account| account.label.clone());
-            let what = What::Connected { generation, parent, protected };
+            let what = What::Connected { generation, parent, protected, challenge: None };
             Told::new(AccountConfirmed::Accepted { generation, account }, News::about(&self.place, what))
         } else {
             connection.park(held.grant.parked());

@@ -33,8 +33,11 @@ use crate::operation::{
     machine,
 };
 use crate::principal::TenantId;
-use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, TicketOf};
-use crate::store::{Key, Kind, delete};
+use crate::store::records::{
+    AttemptsRecord, ClientRecord, Connection, ConnectorRecord, Flow, FlowStatus, SessionRecord, SlotRecord,
+    TicketOf,
+};
+use crate::store::{Key, Kind, Record, delete};
 
 /// Asks for a tenant to be swept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -325,6 +328,16 @@ fn is_ripe(cx: &Context<'_>, entry: &Key) -> bool {
     end.is_none_or(|end| end.plus(cx.engine.limits().clock_skew_ms) <= cx.now())
 }
 
+/// When a record ends; `None`: it does not open, and is of no use to anybody.
+fn end<T: Record>(
+    cx: &Context<'_>,
+    key: &Key,
+    raw: &Versioned,
+    at: impl FnOnce(&T) -> UnixMillis,
+) -> Option<UnixMillis> {
+    cx.open::<T>(key, Some(raw)).ok().flatten().map(|stored| at(&stored.record))
+}
+
 /// What has become of a one-shot record.
 enum Ended {
     /// A flow whose code was sent, or was about to be.
@@ -356,7 +369,21 @@ impl Ended {
                 _ => now,
             };
         }
-        if target.is(Kind::Ticket) { now } else { Self::Unknown }
+        if target.is(Kind::Ticket) || target.is(Kind::Consent) || target.is(Kind::Code) {
+            return now;
+        }
+        // The same keys may by now hold what ends later, and has another entry.
+        let ends_at = match () {
+            () if target.is(Kind::Slot) => end::<SlotRecord>(cx, target, raw, |it| it.expires_at),
+            () if target.is(Kind::Attempts) => {
+                let wrong_keys = cx.engine.limits().wrong_keys_ms;
+                end::<AttemptsRecord>(cx, target, raw, |it| it.since.plus(wrong_keys))
+            }
+            () if target.is(Kind::Session) => end::<SessionRecord>(cx, target, raw, |it| it.expires_at),
+            () if target.is(Kind::Client) => end::<ClientRecord>(cx, target, raw, |it| it.fresh_until),
+            () => return Self::Unknown,
+        };
+        if ends_at.is_some_and(|at| cx.now() < at) { Self::Gone } else { now }
     }
 }
 

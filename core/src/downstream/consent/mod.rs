@@ -30,7 +30,7 @@ use self::choose::{TakeTurn, Turn, Turned};
 use self::drop::Staging;
 use self::finish::{Finish, Finished};
 use self::keys::CountWrong;
-pub(crate) use self::show::{identity, problem, shown_principal};
+pub(crate) use self::show::{identity, shown_principal};
 use super::browser::{Browser, check_form};
 use super::client::{Fetch, FindClient, FoundClient};
 use super::handle::Endpoint;

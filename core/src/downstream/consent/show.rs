@@ -175,7 +175,7 @@ pub(crate) fn shown_principal(principal: &Principal) -> IdentityShown {
 }
 
 /// What is wrong, as pages say it.
-pub(crate) fn problem(failure: &Failure) -> Problem {
+pub(super) fn problem(failure: &Failure) -> Problem {
     let code = failure.code();
     let message = match failure.reason() {
         Some(reason) => format!("{}: {reason}", code.message()),

@@ -31,7 +31,7 @@ use crate::upstream::note::Note;
 use crate::upstream::open_ticket::{Look, is_good, own_ticket};
 use crate::upstream::place::Place;
 use crate::upstream::registration::Wanted;
-use crate::upstream::ticket::{ticket_key, ticket_of_key};
+use crate::upstream::ticket::{challenge_id, ticket_key, ticket_of_key};
 
 /// Refuses what can be refused before anything is read.
 pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Failure> {
@@ -232,6 +232,7 @@ impl Plan {
             scopes: choice.scopes,
             verifier: secrets.verifier,
             binding: bound.binding,
+            challenge: self.arguments.because.as_deref().map(challenge_id),
             consent: self.arguments.consent,
             return_to: self.arguments.return_to,
         };
