@@ -12,7 +12,7 @@ mod client;
 pub mod config;
 mod connect;
 mod connections;
-mod consent;
+pub(crate) mod consent;
 pub mod handle;
 pub mod pages;
 mod parameters;

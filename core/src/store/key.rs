@@ -391,6 +391,14 @@ impl Key {
         <[u8; 32]>::try_from(*hash).ok()
     }
 
+    /// The connector in a `staged` key.
+    pub(crate) fn staged_connector(&self) -> Option<ConnectorId> {
+        let (kind, parts) = self.parts()?;
+        let [_consent, connector] = parts.as_slice() else { return None };
+        (kind == Kind::Staged as u8).then_some(())?;
+        parse_id(connector)
+    }
+
     /// Whether it is a key of this kind.
     pub(crate) fn is(&self, kind: Kind) -> bool {
         self.parts().is_some_and(|(have, _)| have == kind as u8)

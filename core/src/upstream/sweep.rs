@@ -6,7 +6,8 @@
 //! AwaitPage       + entries    -> AwaitRecords     [Read]       flows and tickets
 //! AwaitRecords    + records    -> AwaitRemoval     [Commit]     all that have ended, with their entries
 //! AwaitRemoval    + any reply  -> Abandoning       [Read]       claimed flows, one after the other
-//! Abandoning      + abandoned  -> AwaitConnection  [Read]       connections, one after the other
+//! Abandoning      + abandoned  -> Unstaging        [Read]       grants of consent sessions that have ended
+//! Unstaging       + unstaged   -> AwaitConnection  [Read]       connections, one after the other
 //! AwaitConnection + outbox     -> Draining         [Http]
 //! Draining        + drained    -> Tidying          [Read]
 //! Tidying         + tidied     -> AwaitConnection  [Read], or done
@@ -14,6 +15,7 @@
 
 mod abandon;
 mod tidy;
+mod unstage;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::abandon::{Abandon, Abandoned};
 use self::tidy::{Tidied, Tidy};
+use self::unstage::Unstage;
 use super::drain::{Drain, Drained};
 use super::page::{self, Cursor};
 use super::{Place, Transaction};
@@ -35,7 +38,7 @@ use crate::operation::{
 use crate::principal::TenantId;
 use crate::store::records::{
     AttemptsRecord, ClientRecord, Connection, ConnectorRecord, Flow, FlowStatus, SessionRecord, SlotRecord,
-    TicketOf,
+    StagedRecord, TicketOf,
 };
 use crate::store::{Key, Kind, Record, delete};
 
@@ -102,6 +105,7 @@ enum State {
     Draining(Box<Run>, Place, Key, Box<Drain>),
     Fresh(Sweep),
     Tidying(Box<Run>, Box<Transaction<Tidy>>),
+    Unstaging(Box<Run>, Box<Transaction<Unstage>>),
 }
 
 /// What is left of a page.
@@ -113,6 +117,8 @@ struct Run {
     one_shots: Vec<(Key, Key)>,
     /// Flows that were claimed and never completed: the entry, the record's key, and where.
     claimed: Vec<(Key, Key, Place)>,
+    /// Grants staged in a consent session that has ended: the entry, the record's key, and where.
+    staged: Vec<(Key, Key, Place)>,
     /// The entry, and where.
     connections: Vec<(Key, Place)>,
     done: Swept,
@@ -160,6 +166,10 @@ impl Machine for Sweeping {
                 let step = drain.step(cx, answer);
                 Self::draining(cx, run, place, entry, step)
             }
+            (State::Unstaging(run, transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::unstaging(cx, run, step)
+            }
             (State::Tidying(run, transaction), answer) => {
                 let step = transaction.step(cx, answer);
                 Self::tidying(cx, run, step)
@@ -179,8 +189,14 @@ impl Sweeping {
         let ripe = entries.iter().take_while(|(entry, _)| is_ripe(cx, entry)).count();
         let next = page::next(&Key::all_expiry(&tenant), &entries, more && ripe == entries.len());
         let done = Swept { next, ..Swept::default() };
-        let mut run =
-            Run { tenant, one_shots: Vec::new(), claimed: Vec::new(), connections: Vec::new(), done };
+        let mut run = Run {
+            tenant,
+            one_shots: Vec::new(),
+            claimed: Vec::new(),
+            staged: Vec::new(),
+            connections: Vec::new(),
+            done,
+        };
         for (entry, _) in entries.into_iter().take(ripe) {
             // One that names nothing stands for itself, and goes.
             let target = entry.expiry_target().unwrap_or_else(|| entry.clone());
@@ -213,6 +229,10 @@ impl Sweeping {
                     continue;
                 }
                 Ended::Gone => {}
+                Ended::Staged(place) => {
+                    run.staged.push((entry, target, place));
+                    continue;
+                }
                 Ended::Now(write) => {
                     writes.push(write);
                     removed = removed.saturating_add(1);
@@ -232,6 +252,10 @@ impl Sweeping {
         if let Some((entry, key, place)) = run.claimed.pop() {
             let step = Transaction::begin(cx, Abandon { entry, key, place: place.clone() });
             return Self::abandoning(cx, run, place, step);
+        }
+        if let Some((entry, key, place)) = run.staged.pop() {
+            let step = Transaction::begin(cx, Unstage { entry, key, place });
+            return Self::unstaging(cx, run, step);
         }
         let Some((entry, place)) = run.connections.pop() else { return Progress::done(run.done) };
         let keys = vec![place.key(), Key::connector(&place.tenant, &place.connector)];
@@ -259,6 +283,23 @@ impl Sweeping {
             }
         }
         Self::next(cx, run)
+    }
+
+    fn unstaging(
+        cx: &mut Context<'_>,
+        mut run: Box<Run>,
+        step: Progress<Transaction<Unstage>, ()>,
+    ) -> Progress<Self, Swept> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                Progress::Perform(Self(State::Unstaging(run, Box::new(transaction))), effect)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(())) => {
+                run.done.removed = run.done.removed.saturating_add(1);
+                Self::next(cx, run)
+            }
+        }
     }
 
     fn connection(
@@ -345,6 +386,8 @@ enum Ended {
     /// There is no such record, or it ends later and has another entry.
     Gone,
     Now(Write),
+    /// A grant that nobody has approved, for this place.
+    Staged(Place),
     /// It is of a kind that this release does not sweep.
     Unknown,
 }
@@ -368,6 +411,16 @@ impl Ended {
                 Ok(Some(twin)) if Some(twin.record.expires_at.minute()) != entry.minute() => Self::Gone,
                 _ => now,
             };
+        }
+        if target.is(Kind::Staged) {
+            let tenant = target.tenant().and_then(|id| TenantId::new(str::from_utf8(id).ok()?).ok());
+            let staged = cx.open::<StagedRecord>(target, Some(raw)).ok().flatten();
+            // One that does not open is left to whoever mends the keyring: its tokens are to be revoked.
+            let place = tenant.zip(staged).and_then(|(tenant, staged)| {
+                let connector = target.staged_connector()?;
+                Some(Place { tenant, owner: staged.record.owner, connector })
+            });
+            return place.map_or(Self::Unknown, Self::Staged);
         }
         if target.is(Kind::Ticket) || target.is(Kind::Consent) || target.is(Kind::Code) {
             return now;

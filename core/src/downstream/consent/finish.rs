@@ -202,7 +202,10 @@ impl Finish {
     /// A registered client that somebody uses is kept.
     fn client(&self, cx: &Context<'_>, id: OperationId, client: &Stored<ClientRecord>) -> Vec<Write> {
         let key = self.client_key();
-        if client.record.used && client.record.source == ClientSource::Dynamic {
+        // Written anew once half its time is over: who is in use does not end.
+        let half = cx.now().plus(cx.engine.limits().idle_client_ms / 2);
+        let is_long = client.record.source == ClientSource::Document || client.record.fresh_until > half;
+        if client.record.used && is_long {
             return vec![keep(key, client.version)];
         }
         let mut record = client.record.clone();
