@@ -12,8 +12,8 @@ use crate::error::Failure;
 use crate::event::{Event, What};
 use crate::moment::{Moment, UnixMillis};
 use crate::operation::{
-    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, Machine, Operation, OperationId, Peer,
-    Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
+    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, IdentityReply, Machine, Operation,
+    OperationId, Peer, Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
 };
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::client_auth::AuthMethod;
@@ -159,6 +159,8 @@ impl Desk {
                     })
                 }))
             }
+            // Nobody here can say who anybody is.
+            Effect::Identify { .. } => Reply::Identity(IdentityReply::Unavailable),
             Effect::Read { keys } => {
                 assert!(keys.len() <= 1000, "a read of {} keys", keys.len());
                 Reply::Read(ReadReply::Found(keys.iter().map(|key| self.rows.get(key).cloned()).collect()))
