@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::metadata;
 use super::pages::{Frame, MessagePage, Page};
+use super::register::Register;
 use super::request::{Request, SignedIn};
 use super::response::Response;
 use super::route::{Route, Surface};
@@ -72,7 +74,9 @@ macro_rules! endpoints {
     };
 }
 
-endpoints! {}
+endpoints! {
+    Register(Register),
+}
 
 /// What is known of a request whatever becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +128,15 @@ impl Handling {
         let surface = ground.surface;
         match (route, visit.method) {
             (_, Method::Options) if surface != Surface::Page => Progress::done(preflight()),
+            (Route::ClientDocument, Method::Get) => Progress::done(metadata::client(cx, &visit.site)),
+            (Route::IssuerMetadata, Method::Get) => Progress::done(metadata::issuer(cx, &visit.site)),
+            (Route::Register, Method::Post) => {
+                let step = Register::begin(cx, visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Register(ground, Box::new(machine)))
+            }
+            (Route::ResourceMetadata(path), Method::Get) => {
+                Progress::done(metadata::resource(cx, &visit.site, path))
+            }
             _ => Progress::done(refuse(cx, surface, Code::MethodRefused.into())),
         }
     }

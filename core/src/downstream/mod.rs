@@ -4,10 +4,13 @@
 //! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
 //! per endpoint.
 
+pub(crate) mod client;
 pub mod config;
 pub mod handle;
+mod metadata;
 pub mod pages;
 mod parameters;
+mod register;
 pub mod request;
 pub mod response;
 mod route;

@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     pub(crate) faults: VecDeque<Fault>,
     /// Statuses that the next HTTP exchanges are answered with; none: no answer.
     pub(crate) answers: VecDeque<u16>,
+    /// Whole answers for the next HTTP exchanges, before those statuses.
+    pub(crate) replies: VecDeque<HttpReply>,
     pub(crate) requests: Vec<HttpRequest>,
     rows: BTreeMap<Key, Versioned>,
     version: u64,
@@ -68,6 +70,7 @@ impl Desk {
             events: Vec::new(),
             faults: VecDeque::new(),
             answers: VecDeque::new(),
+            replies: VecDeque::new(),
             requests: Vec::new(),
             rows: BTreeMap::new(),
             version: 0,
@@ -149,6 +152,9 @@ impl Desk {
             Effect::Commit { writes } => Reply::Commit(self.commit(writes)),
             Effect::Http(request) => {
                 self.requests.push(request);
+                if let Some(reply) = self.replies.pop_front() {
+                    return Reply::Http(reply);
+                }
                 Reply::Http(self.answers.pop_front().map_or(HttpReply::UnknownOutcome, |status| {
                     HttpReply::Response(HttpResponse {
                         status,
