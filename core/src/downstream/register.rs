@@ -108,7 +108,9 @@ fn read(config: &GatewayConfig, visit: &Visit) -> Result<ClientRegistration, Reg
 }
 
 fn refused(refusal: RegistrationRefusal) -> Response {
-    // REG-31
+    //= spec/rfc7591.md#3-2-2
+    //# A registration that is refused MUST be answered with 400 and what is wrong: redirect URIs, metadata,
+    //# or the software statement (REG-31, S).
     let error = ProtocolError { error: refusal.error(), error_description: refusal.description() };
     let mut response = Response::json(400, &error).never_stored().for_any_origin();
     response.failure = Some(Failure::new(Code::ClientRequestInvalid).because(refusal.description()));
@@ -116,7 +118,9 @@ fn refused(refusal: RegistrationRefusal) -> Response {
 }
 
 fn answer(client: &ClientRecord, secret: Option<&Secret>, scopes: &Scopes) -> Response {
-    // REG-30
+    //= spec/rfc7591.md#3-2-1
+    //# A registration MUST be answered with 201, never to be stored, with the client id, all that was
+    //# registered, and beside a secret when it ends (REG-30, S).
     let answer = RegisteredClient {
         client_id: &client.client_id,
         client_id_issued_at: client.created_at.0 / 1_000,
@@ -158,7 +162,9 @@ impl Admit {
     fn new(cx: &Context<'_>, tenant: TenantId, wanted: ClientRegistration, secret: Option<&Secret>) -> Self {
         let now = cx.now();
         let redirect_uris = wanted.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-        // REG-34
+        //= spec/oauth21.md#8-1
+        //# The type of a client MUST be recorded, and a secret that stands in a program on people's own
+        //# machines proves nothing (REG-34, S).
         let record = ClientRecord {
             client_id: String::new(),
             source: ClientSource::Dynamic,
@@ -169,7 +175,9 @@ impl Admit {
             refreshes: wanted.refreshes,
             version: Digest([0; 32]),
             created_at: now,
-            // REG-33
+            //= spec/rfc7591.md#5
+            //# What a client says of itself MUST be taken as its own word, and open registration SHOULD be
+            //# limited in number and time (REG-33, S).
             fresh_until: now.plus(cx.engine.limits().unused_client_ms),
             used: false,
             refused: None,
@@ -211,7 +219,8 @@ impl Decide for Admit {
             if held.as_ref().is_some_and(|held| is_held(cx, &held.record)) {
                 continue;
             }
-            // REG-28
+            //= spec/cimd.md#supporting-both
+            //# An id that the authorization server gives SHOULD NOT begin with `https://` (REG-28, S).
             // 256 random bits, after the slot that it gives back when it is used.
             let client_id = format!("{ID_PREFIX}{slot:03x}{}", self.token);
             let client = ClientRecord { client_id, ..self.record.clone() };
@@ -229,7 +238,9 @@ impl Decide for Admit {
             ];
             return Decision::Commit(writes, Box::new(client));
         }
-        // REG-33
+        //= spec/rfc7591.md#5
+        //# What a client says of itself MUST be taken as its own word, and open registration SHOULD be
+        //# limited in number and time (REG-33, S).
         // atk:CON-17
         Decision::fail(Code::ClientLimit)
     }

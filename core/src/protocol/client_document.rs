@@ -43,7 +43,9 @@ impl ClientDocument {
             client_secret_expires_at: Option<IgnoredAny>,
         }
         let wire: Wire = json::from_slice(body).map_err(|_| MALFORMED)?;
-        // REG-22
+        //= spec/cimd.md#4-1
+        //# A client's document MUST be a JSON object with the required members, its own URL as `client_id`
+        //# and no shared secret (REG-22, S).
         // atk:NET-07
         if wire.client_id.as_deref() != Some(url) {
             return Err(OTHER_CLIENT);
@@ -99,7 +101,10 @@ mod tests {
         ClientDocument::parse(document.to_string().as_bytes(), URL, &[])
     }
 
-    // REG-22
+    //= spec/cimd.md#4-1
+    //= type=test
+    //# A client's document MUST be a JSON object with the required members, its own URL as `client_id` and no
+    //# shared secret (REG-22, S).
     #[test]
     fn a_document_is_read_and_unknown_members_are_ignored() {
         let document = parse(|_| {}).unwrap();
@@ -116,7 +121,10 @@ mod tests {
         assert_eq!((bare.redirect_uris.len(), bare.refreshes), (1, false));
     }
 
-    // REG-22
+    //= spec/cimd.md#4-1
+    //= type=test
+    //# A client's document MUST be a JSON object with the required members, its own URL as `client_id` and no
+    //# shared secret (REG-22, S).
     // atk:NET-07
     #[test]
     fn a_document_that_is_not_the_clients_own_or_shares_a_secret_is_refused() {

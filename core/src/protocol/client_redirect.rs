@@ -60,7 +60,9 @@ impl ClientRedirect {
         if text.len() > URL_MAX_BYTES {
             return Err(Invalid("the redirect URI is too long"));
         }
-        // REG-32
+        //= spec/oauth21.md#8-4-3
+        //# A client's redirect URI MUST be https, loopback http or of a private-use scheme, with a path and
+        //# without fragment, and a scheme without a dot SHOULD be refused (REG-32, S).
         // A fragment's `#` is not among them (atk:RED-06, atk:RED-07).
         if !text.bytes().all(is_uri_byte) || !has_whole_escapes(text) {
             return Err(Invalid("the redirect URI holds something that URIs do not have"));
@@ -106,7 +108,9 @@ impl ClientRedirect {
     /// Whether a request that names `requested` names this registered one: byte for byte, but for the port where `http` leads to a
     /// loopback host, which a program is given when it starts to listen (RFC 8252 §7.3).
     pub fn matches(&self, requested: &Self) -> bool {
-        // AS-05
+        //= spec/oauth21.md#4-1-1
+        //# A redirect URI MUST be compared with the registered ones as an exact text, of which only the port
+        //# of a loopback URI may differ (AS-05, S).
         // atk:RED-02, atk:RED-05, atk:RED-12
         if self.url == requested.url {
             return true;
@@ -206,7 +210,10 @@ mod tests {
         parse(requested).is_ok_and(|requested| registered.matches(&requested))
     }
 
-    // REG-32
+    //= spec/oauth21.md#8-4-3
+    //= type=test
+    //# A client's redirect URI MUST be https, loopback http or of a private-use scheme, with a path and
+    //# without fragment, and a scheme without a dot SHOULD be refused (REG-32, S).
     #[test]
     fn https_loopback_http_and_reversed_domains_are_kept_byte_for_byte() {
         for (text, shown, loopback, private) in [
@@ -308,7 +315,10 @@ mod tests {
         }
     }
 
-    // AS-05
+    //= spec/oauth21.md#4-1-1
+    //= type=test
+    //# A redirect URI MUST be compared with the registered ones as an exact text, of which only the port of a
+    //# loopback URI may differ (AS-05, S).
     // atk:RED-05
     #[test]
     fn of_a_loopback_redirect_the_port_may_vary_and_nothing_else() {
@@ -387,7 +397,10 @@ mod tests {
         }
     }
 
-    // REG-32
+    //= spec/oauth21.md#8-4-3
+    //= type=test
+    //# A client's redirect URI MUST be https, loopback http or of a private-use scheme, with a path and
+    //# without fragment, and a scheme without a dot SHOULD be refused (REG-32, S).
     // atk:RED-06, atk:RED-09
     #[test]
     fn a_scheme_without_a_dot_needs_the_operators_word_for_that_very_uri() {

@@ -42,7 +42,9 @@ pub enum RegistrationRefusal {
 impl RegistrationRefusal {
     /// The value of `error`.
     pub const fn error(self) -> &'static str {
-        // REG-31
+        //= spec/rfc7591.md#3-2-2
+        //# A registration that is refused MUST be answered with 400 and what is wrong: redirect URIs,
+        //# metadata, or the software statement (REG-31, S).
         match self {
             Self::ClientMetadata(_) => "invalid_client_metadata",
             Self::RedirectUri(_) => "invalid_redirect_uri",
@@ -260,7 +262,10 @@ mod tests {
         assert_eq!(parse(odd).unwrap().name, None);
     }
 
-    // REG-31
+    //= spec/rfc7591.md#3-2-2
+    //= type=test
+    //# A registration that is refused MUST be answered with 400 and what is wrong: redirect URIs, metadata,
+    //# or the software statement (REG-31, S).
     #[test]
     fn each_refusal_has_the_name_that_the_standard_gives_it() {
         let ok = r#""redirect_uris":["https://c.good/cb"]"#;
@@ -306,7 +311,10 @@ mod tests {
     }
 
     // T-16
-    // REG-32
+    //= spec/oauth21.md#8-4-3
+    //= type=test
+    //# A client's redirect URI MUST be https, loopback http or of a private-use scheme, with a path and
+    //# without fragment, and a scheme without a dot SHOULD be refused (REG-32, S).
     #[test]
     fn unacceptable_redirect_uris_are_dropped_if_an_acceptable_one_is_left() {
         let read = parse(

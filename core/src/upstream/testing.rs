@@ -141,13 +141,13 @@ impl Desk {
         &self.rows
     }
 
-    fn moment(&mut self) -> Moment {
+    pub(crate) fn moment(&mut self) -> Moment {
         self.steps += 1;
         let steps = self.steps.to_be_bytes();
         Moment::new(self.now, std::array::from_fn(|at| steps[at % 8] ^ at as u8 ^ 0x5a))
     }
 
-    fn perform(&mut self, effect: Effect) -> Reply {
+    pub(crate) fn perform(&mut self, effect: Effect) -> Reply {
         match effect {
             Effect::Commit { writes } => Reply::Commit(self.commit(writes)),
             Effect::Http(request) => {

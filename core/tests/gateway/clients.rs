@@ -108,8 +108,31 @@ fn endpoint(path: &str, name: Option<&str>, scopes: &str, more: &str) -> Resourc
     }
 }
 
-// PRM-01, PRM-02, PRM-03, PRM-05
-// PRM-06, PRM-07, PRM-08
+//= spec/rfc9728.md#2
+//= type=test
+//# The document of a resource MUST name at least one issuer in `authorization_servers` (PRM-01, R).
+//= spec/mcp-2026-07-28.md#disc-protected-resource-metadata-discovery-requirements
+//= type=test
+//# A resource MUST let its document be found, by a challenge or at a well-known URL (PRM-02, R).
+//= spec/rfc9728.md#2
+//= type=test
+//# `resource` MUST be an absolute https URL without fragment, in the form in which it is asked for, with no
+//# slash added (PRM-03, R).
+//= spec/rfc9728.md#3-2
+//= type=test
+//# The document of a resource MUST be given with 200 as `application/json`, its lists as arrays and no empty
+//# one among them (PRM-05, R).
+//= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+//= type=test
+//# `scopes_supported` of a resource SHOULD be what its basic use needs, never everything, never
+//# `offline_access` (PRM-06, R).
+//= spec/rfc9728.md#2
+//= type=test
+//# The document MAY say how a token is presented and what people call the resource (PRM-07, R).
+//= spec/rfc9728.md#3-1
+//= type=test
+//# Of several endpoints on a host each MUST have a document of its own, and one for the root describes the
+//# root alone (PRM-08, R).
 #[test]
 fn each_endpoint_has_a_document_at_its_path_and_there_is_none_for_the_root() {
     let mut gateway = Gateway::with_gateway(|config| {
@@ -144,9 +167,38 @@ fn each_endpoint_has_a_document_at_its_path_and_there_is_none_for_the_root() {
     }
 }
 
-// ASM-01, ASM-10, ASM-11
-// ASM-12, ASM-13, ASM-14
-// ASM-15, ASM-17
+//= spec/mcp-2026-07-28.md#idx-overview
+//= type=test
+//# The authorization server MUST publish its metadata by RFC 8414 or by OpenID Connect Discovery (ASM-01, S).
+//= spec/rfc8414.md#2
+//= type=test
+//# `issuer` MUST be an https URL without query and fragment, the one that resources name, with the metadata
+//# where its path is inserted (ASM-10, S).
+//= spec/rfc8414.md#2
+//= type=test
+//# The metadata MUST be given with 200 as `application/json` and hold the issuer, both endpoints and the
+//# response type `code` (ASM-11, S).
+//= spec/mcp-2026-07-28.md#sec-authorization-code-protection
+//= type=test
+//# The metadata of our authorization server MUST list `S256` among its code challenge methods (ASM-12, S).
+//= spec/mcp-2026-07-28.md#reg-advertising-cimd-support
+//= type=test
+//# Where a client's id may be the URL of its document, the metadata MUST say so (ASM-13, S).
+//= spec/rfc9207.md#2-3
+//= type=test
+//# `authorization_response_iss_parameter_supported` MUST be true exactly if responses carry `iss`
+//# (ASM-14, S).
+//= spec/rfc8414.md#2
+//= type=test
+//# `grant_types_supported` and `token_endpoint_auth_methods_supported` SHOULD be stated, because silence
+//# means others than ours (ASM-15, S).
+//= spec/rfc8414.md#2
+//= type=test
+//# Where `private_key_jwt` is offered its algorithms MUST be stated, `none` never among them (ASM-16, S).
+//= spec/rfc8414.md#2
+//= type=test
+//# A registration endpoint SHOULD be named only where clients may register, and the revocation endpoint with
+//# its methods (ASM-17, S).
 #[test]
 fn the_issuer_says_what_it_can_do() {
     let mut gateway = Gateway::with_gateway(|config| {
@@ -186,8 +238,14 @@ fn the_issuer_says_what_it_can_do() {
     }
 }
 
-// PRM-04
-// ASM-10
+//= spec/rfc9728.md#3-1
+//= type=test
+//# The document of a resource MUST stand at the well-known suffix between host and path, a slash right after
+//# the host removed (PRM-04, R).
+//= spec/rfc8414.md#2
+//= type=test
+//# `issuer` MUST be an https URL without query and fragment, the one that resources name, with the metadata
+//# where its path is inserted (ASM-10, S).
 #[test]
 fn each_tenant_has_documents_of_its_own_at_the_inserted_path() {
     let mut gateway = Gateway::with(|config| {
@@ -210,6 +268,10 @@ fn each_tenant_has_documents_of_its_own_at_the_inserted_path() {
     }
 }
 
+//= spec/oauth21.md#3-1
+//= type=test
+//# CORS MUST NOT be allowed at the authorization endpoint, and metadata, token, registration and revocation
+//# endpoints allow it for clients in browsers (ASM-18, S).
 // atk:NET-14, atk:CON-09
 #[test]
 fn no_header_changes_a_document_or_an_answer() {
@@ -242,6 +304,7 @@ fn no_header_changes_a_document_or_an_answer() {
         "/client.json",
     ] {
         let plain = gateway.get(target);
+        assert_eq!(plain.header("access-control-allow-origin"), Some("*"));
         let poisoned = gateway.send(Request { headers: headers.clone(), ..Request::get(target) });
         assert_eq!(plain, poisoned, "{target}");
         assert_eq!(plain.status, 200, "{target}");
@@ -252,6 +315,8 @@ fn no_header_changes_a_document_or_an_answer() {
         let request = Request { method: "POST".to_owned(), ..Request::get(target) };
         assert_eq!(gateway.send(request).status, 405);
     }
+    let page = gateway.send(Request { method: "OPTIONS".to_owned(), ..Request::get("/authorize") });
+    assert_eq!(page.header("access-control-allow-origin"), None);
     assert!(gateway.world.trace().is_empty(), "documents need nothing");
 }
 
@@ -272,9 +337,17 @@ fn our_own_client_document_stands_at_the_url_that_is_its_id_and_nowhere_else() {
     }
 }
 
-// REG-30
-// REG-28
-// REG-34
+//= spec/rfc7591.md#3-2-1
+//= type=test
+//# A registration MUST be answered with 201, never to be stored, with the client id, all that was registered,
+//# and beside a secret when it ends (REG-30, S).
+//= spec/cimd.md#supporting-both
+//= type=test
+//# An id that the authorization server gives SHOULD NOT begin with `https://` (REG-28, S).
+//= spec/oauth21.md#8-1
+//= type=test
+//# The type of a client MUST be recorded, and a secret that stands in a program on people's own machines
+//# proves nothing (REG-34, S).
 #[test]
 fn a_registration_is_answered_with_all_that_was_registered() {
     let mut gateway = Gateway::with_gateway(|config| {
@@ -337,8 +410,14 @@ fn a_registration_is_answered_with_all_that_was_registered() {
     assert_eq!(public["grant_types"], json!(["authorization_code"]));
 }
 
-// REG-31
-// REG-32
+//= spec/rfc7591.md#3-2-2
+//= type=test
+//# A registration that is refused MUST be answered with 400 and what is wrong: redirect URIs, metadata, or
+//# the software statement (REG-31, S).
+//= spec/oauth21.md#8-4-3
+//= type=test
+//# A client's redirect URI MUST be https, loopback http or of a private-use scheme, with a path and without
+//# fragment, and a scheme without a dot SHOULD be refused (REG-32, S).
 // atk:RED-02, atk:RED-03, atk:RED-04, atk:RED-06, atk:RED-07, atk:RED-08
 #[test]
 fn hostile_registrations_are_refused_and_leave_nothing_behind() {
@@ -418,7 +497,9 @@ fn no_url_of_a_registration_is_asked() {
     assert!(gateway.world.trace().iter().all(|line| line.contains("read") || line.contains("commit")));
 }
 
-// REG-13
+//= spec/mcp-2026-07-28.md#reg-dynamic-client-registration
+//= type=test
+//# Dynamic registration MAY be supported, deprecated as it is (REG-13, U/S).
 #[test]
 fn registration_and_public_clients_can_be_switched_off() {
     let mut off = Gateway::with_gateway(|config| config.registration = false);
@@ -432,7 +513,10 @@ fn registration_and_public_clients_can_be_switched_off() {
     assert_eq!(confidential.register(&json!({ "redirect_uris": [OK] })).status, 201);
 }
 
-// REG-33
+//= spec/rfc7591.md#5
+//= type=test
+//# What a client says of itself MUST be taken as its own word, and open registration SHOULD be limited in
+//# number and time (REG-33, S).
 // atk:CON-17
 #[test]
 fn a_flood_of_registrations_ends_in_429_and_harms_nobody() {

@@ -8,7 +8,7 @@ use super::*;
 use crate::downstream::config::GatewayConfig;
 use crate::engine::EngineConfig;
 use crate::limits::UNUSED_CLIENTS_MAX;
-use crate::operation::{HttpReply, Machine, NotSent, Operation, Peer, machine};
+use crate::operation::{self, HttpReply, Machine, NotSent, Operation, Peer, Reply, machine};
 use crate::secret::SecretBytes;
 use crate::store::Kind;
 use crate::upstream::testing::{Desk, Fault, NOW};
@@ -136,8 +136,14 @@ fn good(redirect_uri: &str, cache_control: &str) -> HttpReply {
     answer(200, &headers, document(redirect_uri).to_string())
 }
 
-// REG-21
-// REG-25
+//= spec/cimd.md#4
+//= type=test
+//# For an id that is a URL the authorization server SHOULD fetch the document by GET and MUST take nothing
+//# but a 200 of JSON for it, following no redirect (REG-21, S).
+//= spec/cimd.md#6-6
+//= type=test
+//# The fetch of a client's document SHOULD be limited in size, time and number, and wait until the person is
+//# known (REG-25, S).
 #[test]
 fn a_document_is_read_once_and_then_known() {
     let mut desk = desk();
@@ -162,7 +168,10 @@ fn key() -> Key {
     Key::client(&tenant(), URL)
 }
 
-// REG-23
+//= spec/cimd.md#4-4
+//= type=test
+//# A client's document SHOULD be kept for as long as its headers say, within a day, and one that is refused
+//# MUST NOT be kept in place of it (REG-23, S).
 // atk:NET-15
 #[test]
 fn a_document_is_asked_for_again_when_its_time_is_over_and_that_is_within_a_day() {
@@ -185,7 +194,10 @@ fn a_document_is_asked_for_again_when_its_time_is_over_and_that_is_within_a_day(
         let second = known(&mut desk, Fetch::IfStale);
         assert_eq!(second.redirect_uris, ["https://c.good/other"], "{cache_control}");
         assert_eq!(desk.requests.len(), 2, "{cache_control}");
-        // REG-27
+        //= spec/cimd.md#changes-in-client-metadata
+        //= type=test
+        //# A client's logo SHOULD come from our own origin or not be shown, and a change of its name or
+        //# redirect URIs needs consent anew (REG-27, S).
         // atk:RED-10
         assert_ne!(first.version, second.version);
         assert_eq!(first.created_at, second.created_at);
@@ -204,7 +216,10 @@ fn a_record_that_a_jumped_clock_has_written_is_not_fresh() {
     assert_eq!(desk.requests.len(), 2);
 }
 
-// REG-24
+//= spec/cimd.md#server-side-request-forgery
+//= type=test
+//# A client's document MUST NOT be fetched from a special-use address, nor any URL in it that leads to one
+//# (REG-24, S).
 // atk:NET-07
 #[test]
 fn a_url_that_no_client_may_have_is_never_asked() {
@@ -243,10 +258,22 @@ fn a_url_that_no_client_may_have_is_never_asked() {
     assert!(desk.requests.is_empty() && desk.rows().is_empty());
 }
 
-// REG-21
-// REG-22
-// REG-24
-// REG-26
+//= spec/cimd.md#4
+//= type=test
+//# For an id that is a URL the authorization server SHOULD fetch the document by GET and MUST take nothing
+//# but a 200 of JSON for it, following no redirect (REG-21, S).
+//= spec/cimd.md#4-1
+//= type=test
+//# A client's document MUST be a JSON object with the required members, its own URL as `client_id` and no
+//# shared secret (REG-22, S).
+//= spec/cimd.md#server-side-request-forgery
+//= type=test
+//# A client's document MUST NOT be fetched from a special-use address, nor any URL in it that leads to one
+//# (REG-24, S).
+//= spec/cimd.md#4-3
+//= type=test
+//# When a client's document cannot be had, the person SHOULD be told, and nothing be sent to a redirect URI
+//# (REG-26, S).
 // atk:NET-07
 #[test]
 fn what_cannot_be_used_is_refused_and_not_asked_for_again_at_once() {
@@ -299,7 +326,10 @@ fn what_cannot_be_used_is_refused_and_not_asked_for_again_at_once() {
     }
 }
 
-// REG-23
+//= spec/cimd.md#4-4
+//= type=test
+//# A client's document SHOULD be kept for as long as its headers say, within a day, and one that is refused
+//# MUST NOT be kept in place of it (REG-23, S).
 #[test]
 fn a_refused_document_takes_nothing_from_what_was_known_before() {
     let mut desk = desk();
@@ -315,6 +345,33 @@ fn a_refused_document_takes_nothing_from_what_was_known_before() {
     desk.replies.push_back(good("https://c.good/cb", "max-age=600"));
     assert_eq!(known(&mut desk, Fetch::IfStale).version, before.version);
     assert_eq!(desk.requests.len(), 3);
+}
+
+#[test]
+fn of_two_that_ask_at_once_the_second_uses_what_the_first_has_kept() {
+    let mut desk = desk();
+    let begin = Finding(Step::Begin(tenant(), URL.to_owned(), Fetch::IfStale));
+    let mut slow = Operation::new(desk.engine.clone(), None, begin);
+    let mut reply = Reply::Start;
+    while desk.requests.is_empty() {
+        let moment = desk.moment();
+        let Ok(operation::Step::Perform(effect)) = slow.step(&moment, reply) else { panic!() };
+        desk.replies.push_back(good("https://c.good/slow", "max-age=600"));
+        reply = desk.perform(effect);
+    }
+    desk.replies.clear();
+    desk.replies.push_back(good("https://c.good/quick", "max-age=600"));
+    let quick = known(&mut desk, Fetch::IfStale);
+    let rows = desk.rows().clone();
+    let found = loop {
+        let moment = desk.moment();
+        match slow.step(&moment, reply).unwrap() {
+            operation::Step::Perform(effect) => reply = desk.perform(effect),
+            operation::Step::Done(outcome) => break outcome.result,
+        }
+    };
+    assert!(matches!(found, Ok(FoundClient::Known { record, .. }) if *record == quick));
+    assert_eq!(*desk.rows(), rows);
 }
 
 #[test]
@@ -360,7 +417,10 @@ fn registered(used: bool) -> ClientRecord {
     }
 }
 
-// REG-33
+//= spec/rfc7591.md#5
+//= type=test
+//# What a client says of itself MUST be taken as its own word, and open registration SHOULD be limited in
+//# number and time (REG-33, S).
 #[test]
 fn a_registered_client_is_known_until_its_time_is_over() {
     let mut desk = desk();
@@ -381,7 +441,10 @@ fn a_registered_client_is_known_until_its_time_is_over() {
     assert_eq!(find(&mut confidential, "gwd_00fabc", Fetch::Never).unwrap_err().slug(), "client.unknown");
 }
 
-// REG-33
+//= spec/rfc7591.md#5
+//= type=test
+//# What a client says of itself MUST be taken as its own word, and open registration SHOULD be limited in
+//# number and time (REG-33, S).
 #[test]
 fn a_client_that_is_used_is_kept_and_gives_its_slot_back() {
     let mut desk = desk();
@@ -411,7 +474,10 @@ fn a_client_that_is_used_is_kept_and_gives_its_slot_back() {
     assert!(slot_of(&tenant(), &format!("gwd_{:03x}", UNUSED_CLIENTS_MAX - 1)).is_some());
 }
 
-// AS-05
+//= spec/oauth21.md#4-1-1
+//= type=test
+//# A redirect URI MUST be compared with the registered ones as an exact text, of which only the port of a
+//# loopback URI may differ (AS-05, S).
 // atk:RED-01, atk:RED-05
 #[test]
 fn a_client_is_answered_at_its_own_redirect_uris_only() {
@@ -437,7 +503,9 @@ fn a_client_is_answered_at_its_own_redirect_uris_only() {
     assert!(client.accepts(&config, "cursor://x/cb"));
 }
 
-// REG-29
+//= spec/mcp-2026-07-28.md#sec-trust-policies
+//= type=test
+//# An operator MAY say which hosts of client documents are trusted (REG-29, S).
 // atk:RED-09, atk:CON-10
 #[test]
 fn pages_are_told_where_the_answer_goes_and_who_vouches() {
