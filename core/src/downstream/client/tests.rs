@@ -398,6 +398,30 @@ fn a_gateway_without_documents_asks_for_none_and_development_reaches_its_own_mac
     assert_eq!(reason(&mut development, inside, Fetch::IfStale), ADDRESS.0);
 }
 
+fn note(desk: &mut Desk, key: &Key) -> usize {
+    let engine = desk.engine.clone();
+    desk.run(Operation::new(engine, None, NoteUse(key.clone(), None))).unwrap()
+}
+
+#[test]
+fn a_document_that_somebody_has_approved_is_remembered_for_longer_over_every_reading() {
+    let mut desk = desk();
+    let limits = desk.engine.limits().clone();
+    desk.replies.push_back(good("https://c.good/cb", "max-age=600"));
+    let unused = known(&mut desk, Fetch::IfStale);
+    assert_eq!(unused.ends_at(&limits), unused.fresh_until.plus(limits.consent_ms));
+    assert_eq!((note(&mut desk, &key()), note(&mut desk, &key())), (2, 0));
+    for reply in [good("https://c.good/cb", "max-age=600"), HttpReply::UnknownOutcome] {
+        desk.pass(10 * MINUTE);
+        desk.replies.push_back(reply);
+        let _ = find(&mut desk, URL, Fetch::IfStale);
+        let client: ClientRecord = desk.get(&key()).unwrap();
+        assert!(client.used && client.fresh_until > desk.now);
+        assert_eq!(client.ends_at(&limits), client.fresh_until.plus(limits.idle_client_ms));
+        assert!(desk.has(&Key::expiry(&tenant(), client.ends_at(&limits), &key())));
+    }
+}
+
 fn registered(used: bool) -> ClientRecord {
     let slot = slot_of(&tenant(), "gwd_00fabc").unwrap();
     assert!(slot.is(Kind::Slot));
@@ -452,19 +476,15 @@ fn a_client_that_is_used_is_kept_and_gives_its_slot_back() {
     desk.put(&key, &registered(false));
     let slot = slot_of(&tenant(), "gwd_00fabc").unwrap();
     desk.put_raw(&slot, Vec::new());
-    let note = |desk: &mut Desk| {
-        let engine = desk.engine.clone();
-        desk.run(Operation::new(engine, None, NoteUse(key.clone(), None))).unwrap()
-    };
-    assert_eq!(note(&mut desk), 3);
+    assert_eq!(note(&mut desk, &key), 3);
     let client: ClientRecord = desk.get(&key).unwrap();
     let idle = desk.engine.limits().idle_client_ms;
     assert!(client.used && client.fresh_until == NOW.plus(idle) && !desk.has(&slot));
     assert!(desk.has(&Key::expiry(&tenant(), NOW.plus(idle), &key)));
-    assert_eq!(note(&mut desk), 0);
+    assert_eq!(note(&mut desk, &key), 0);
     desk.pass(25 * 60 * MINUTE);
     desk.put_raw(&slot, Vec::new());
-    assert_eq!(note(&mut desk), 2);
+    assert_eq!(note(&mut desk, &key), 2);
     // Somebody else's by now.
     assert!(desk.has(&slot));
     assert_eq!(desk.get::<ClientRecord>(&key).unwrap().fresh_until, desk.now.plus(idle));
