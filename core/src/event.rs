@@ -41,6 +41,11 @@ pub enum What {
         /// The challenge's reason.
         reason: String,
     },
+    /// An MCP client has registered itself at the gateway.
+    ClientRegistered {
+        /// The id it was given.
+        client_id: String,
+    },
     /// A connection has a grant of a new consent.
     Connected {
         /// The generation it began with.

@@ -101,7 +101,7 @@ impl Authorizing {
     ) -> Result<Result<ClientRequest, Response>, Failure> {
         let gateway = config(cx.engine)?;
         let known = match found {
-            FoundClient::Known(client) => Some(client),
+            FoundClient::Known { record, .. } => Some(record),
             FoundClient::Unread => None,
         };
         // atk:RED-01, atk:CON-18

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::ConfigError;
+use crate::protocol::client_redirect::ClientRedirect;
 use crate::protocol::scopes::Scopes;
 use crate::protocol::url::is_own_path;
 use crate::store::records::IdentityMode;
@@ -117,6 +118,16 @@ impl GatewayConfig {
                 "must be a path of the gateway's own site, such as `/login`",
             ));
         }
+        for uri in &self.private_redirect_uris {
+            let redirect = ClientRedirect::parse(uri, &self.private_redirect_uris);
+            if !redirect.is_ok_and(|redirect| redirect.is_private()) {
+                return Err(ConfigError::new(
+                    "gateway.private_redirect_uris",
+                    uri,
+                    "must be a whole redirect URI with a private-use scheme, such as `app://host/callback`",
+                ));
+            }
+        }
         if !self.public_clients && self.client_documents {
             return Err(ConfigError::new(
                 "gateway.client_documents",
@@ -130,5 +141,24 @@ impl GatewayConfig {
     /// Whether people may say so who they are.
     pub(crate) fn offers(&self, mode: IdentityMode) -> bool {
         self.identity.contains(&mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // atk:RED-06
+    #[test]
+    fn the_list_of_private_redirect_uris_holds_nothing_else() {
+        let check = |uri: &str| {
+            let config =
+                GatewayConfig { private_redirect_uris: vec![uri.to_owned()], ..GatewayConfig::new("/mcp") };
+            config.check().map_err(|error| error.field())
+        };
+        assert_eq!(check("cursor://anysphere.cursor-mcp/oauth/callback"), Ok(()));
+        for uri in ["https://c.good/cb", "http://localhost/cb", "javascript:alert(1)", "cursor", ""] {
+            assert_eq!(check(uri), Err("gateway.private_redirect_uris"), "{uri}");
+        }
     }
 }

@@ -174,7 +174,7 @@ impl Connecting {
         arguments.owner = owner;
         arguments.cookies = person.visit.cookies();
         arguments.because.clone_from(&ticket);
-        let step = Beginning::within(arguments).step(cx, Answer::Start);
+        let step = Beginning::within(arguments, None).step(cx, Answer::Start);
         Self::beginning(ticket, step)
     }
 

@@ -112,7 +112,7 @@ impl Managing {
                 let mut arguments = BeginConnect::new(caller, connector);
                 arguments.owner = owner;
                 arguments.cookies = person.visit.cookies();
-                let step = Beginning::within(arguments).step(cx, Answer::Start);
+                let step = Beginning::within(arguments, None).step(cx, Answer::Start);
                 Self::beginning(act, step)
             }
             Act::Disconnect => {

@@ -10,7 +10,9 @@ use super::callback::CallingBack;
 use super::connect::Connecting;
 use super::connections::Managing;
 use super::consent::Consenting;
+use super::metadata;
 use super::pages::{Frame, MessagePage, Page};
+use super::register::Register;
 use super::request::{Request, SignedIn};
 use super::response::Response;
 use super::route::{Route, Surface};
@@ -83,6 +85,7 @@ endpoints! {
     Connecting(Connecting),
     Managing(Managing),
     Consenting(Consenting),
+    Register(Register),
 }
 
 /// What is known of a request whatever becomes of it.
@@ -154,6 +157,15 @@ impl Handling {
             (Route::Consent { id, action }, Method::Get | Method::Post) => {
                 let step = Consenting::begin(cx, visit, id, action);
                 Self::follow(cx, ground, step, |ground, it| State::Consenting(ground, Box::new(it)))
+            }
+            (Route::ClientDocument, Method::Get) => Progress::done(metadata::client(cx, &visit.site)),
+            (Route::IssuerMetadata, Method::Get) => Progress::done(metadata::issuer(cx, &visit.site)),
+            (Route::Register, Method::Post) => {
+                let step = Register::begin(cx, visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Register(ground, Box::new(machine)))
+            }
+            (Route::ResourceMetadata(path), Method::Get) => {
+                Progress::done(metadata::resource(cx, &visit.site, path))
             }
             _ => Progress::done(refuse(cx, surface, Code::MethodRefused.into())),
         }

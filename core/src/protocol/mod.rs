@@ -2,7 +2,10 @@
 
 pub mod authorization;
 pub mod client_auth;
+pub mod client_document;
 pub mod client_metadata;
+pub mod client_redirect;
+pub mod client_registration;
 mod error_body;
 pub mod form;
 pub mod id_token;

@@ -433,7 +433,9 @@ impl Ended {
                 end::<AttemptsRecord>(cx, target, raw, |it| it.since.plus(wrong_keys))
             }
             () if target.is(Kind::Session) => end::<SessionRecord>(cx, target, raw, |it| it.expires_at),
-            () if target.is(Kind::Client) => end::<ClientRecord>(cx, target, raw, |it| it.fresh_until),
+            () if target.is(Kind::Client) => {
+                end::<ClientRecord>(cx, target, raw, |it| it.ends_at(cx.engine.limits()))
+            }
             () => return Self::Unknown,
         };
         if ends_at.is_some_and(|at| cx.now() < at) { Self::Gone } else { now }

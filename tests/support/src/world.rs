@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use grantway_core::moment::{Moment, UnixMillis};
-use grantway_core::operation::{CommitReply, Effect, HttpReply, NotSent, ReadReply, Reply, ScanReply, Write};
+use grantway_core::operation::{
+    CommitReply, Effect, HttpReply, IdentityReply, NotSent, ReadReply, Reply, ScanReply, Write,
+};
 use grantway_core::store::{Key, Kind};
 use sha2::{Digest, Sha256};
 
@@ -163,6 +165,8 @@ impl World {
                 self.advance(took);
                 Reply::Http(reply)
             }
+            // Nobody here can say who anybody is.
+            Effect::Identify { .. } => Reply::Identity(IdentityReply::Unavailable),
             Effect::Read { keys } => Reply::Read(match self.read_faults.next("") {
                 Some(()) => ReadReply::Unavailable,
                 None => ReadReply::Found(self.store.read(&keys)),
@@ -254,6 +258,7 @@ fn describe(effect: &Effect, line: &mut String) {
             let url = request.url.split('?').next().unwrap_or_default();
             write!(line, "{} {url}", request.method.as_str())
         }
+        Effect::Identify { .. } => write!(line, "identify"),
         Effect::Read { keys } => write!(line, "read [{}]", kinds(&mut keys.iter())),
         Effect::Scan { prefix, .. } => write!(line, "scan {}", kind_name(prefix)),
         Effect::Sleep { for_ms, .. } => write!(line, "sleep {for_ms}ms"),
@@ -265,6 +270,8 @@ fn answer(reply: &Reply, line: &mut String) {
         Reply::Commit(reply) => write!(line, " -> {reply:?}"),
         Reply::Http(HttpReply::Response(response)) => write!(line, " -> {}", response.status),
         Reply::Http(other) => write!(line, " -> {other:?}"),
+        Reply::Identity(IdentityReply::Caller(_)) => write!(line, " -> somebody"),
+        Reply::Identity(other) => write!(line, " -> {other:?}"),
         Reply::Read(ReadReply::Found(records)) => {
             let versions =
                 records.iter().map(|r| r.as_ref().map_or("-".into(), |r| format!("v{}", r.version.0)));

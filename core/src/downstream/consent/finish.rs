@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::authorization;
 use super::super::authorize::slot_key;
+use super::super::client::note_use;
 use super::choose::free_slot;
 use super::drop::Staging;
 use crate::error::{Code, Failure};
@@ -13,8 +14,8 @@ use crate::operation::{Context, OperationId, Precondition, Versioned, Write};
 use crate::principal::Caller;
 use crate::secret::Secret;
 use crate::store::records::{
-    ApprovalRecord, ClientRecord, ClientSource, CodeRecord, Connection, ConnectorRecord, ConsentRecord,
-    ConsentStatus, KnownCaller, StagedRecord,
+    ApprovalRecord, ClientRecord, CodeRecord, Connection, ConnectorRecord, ConsentRecord, ConsentStatus,
+    KnownCaller, StagedRecord,
 };
 use crate::store::{Key, Stored, as_seen, delete, keep, lookup_hash, put_index};
 use crate::upstream::{Decide, Decision, NewGrant, schedule};
@@ -199,26 +200,10 @@ impl Finish {
         ]
     }
 
-    /// A registered client that somebody uses is kept.
+    /// A client that somebody uses is kept; whether or not that is to be written now, it is as it was shown.
     fn client(&self, cx: &Context<'_>, id: OperationId, client: &Stored<ClientRecord>) -> Vec<Write> {
-        let key = self.client_key();
-        // Written anew once half its time is over: who is in use does not end.
-        let half = cx.now().plus(cx.engine.limits().idle_client_ms / 2);
-        let is_long = client.record.source == ClientSource::Document || client.record.fresh_until > half;
-        if client.record.used && is_long {
-            return vec![keep(key, client.version)];
-        }
-        let mut record = client.record.clone();
-        record.used = true;
-        let mut end = record.fresh_until;
-        if record.source == ClientSource::Dynamic {
-            end = cx.now().plus(cx.engine.limits().idle_client_ms);
-            record.fresh_until = end;
-        }
-        vec![
-            cx.put(&key, client.unchanged(), &record, id, Some(end)),
-            put_index(Key::expiry(self.tenant(), end, &key), None),
-        ]
+        let noted = note_use(cx, self.tenant(), client, id);
+        if noted.is_empty() { vec![keep(self.client_key(), client.version)] } else { noted }
     }
 
     fn approval(

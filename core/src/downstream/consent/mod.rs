@@ -430,7 +430,7 @@ impl Consenting {
             }
             Progress::Done(Err(failure)) => return Progress::fail(failure),
             Progress::Done(Ok(FoundClient::Unread)) => return Progress::fail(Code::ClientDocumentRefused),
-            Progress::Done(Ok(FoundClient::Known(client))) => client,
+            Progress::Done(Ok(FoundClient::Known { record, .. })) => record,
         };
         let gateway = match config(cx.engine) {
             Ok(gateway) => gateway,
@@ -550,8 +550,7 @@ impl Consenting {
         let mut arguments = BeginConnect::new(standing.caller.clone(), connector);
         arguments.cookies = desk.visit.cookies();
         arguments.return_to = Some(desk.visit.site.path(&format!("/consent/{}", desk.id)));
-        arguments.consent = Some(desk.hash);
-        let step = Beginning::within(arguments).step(cx, Answer::Start);
+        let step = Beginning::within(arguments, Some(desk.hash)).step(cx, Answer::Start);
         Self::beginning(desk, step)
     }
 

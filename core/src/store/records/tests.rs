@@ -65,6 +65,7 @@ fn flow() -> Flow {
         scopes: Scopes::default(),
         verifier: Secret::new("v"),
         binding: Binding::Paste,
+        consent: None,
         return_to: None,
     }
 }

@@ -20,8 +20,8 @@ use crate::protocol::scopes::Scopes;
 use crate::protocol::url::{HttpUrl, is_own_path};
 use crate::secret::Secret;
 use crate::store::records::{
-    Client, Connection, ConnectorRecord, Flow, FlowHash, FlowStatus, RegistrationSource, Terms, Ticket,
-    TicketReason,
+    Client, Connection, ConnectorRecord, ConsentHash, Flow, FlowHash, FlowStatus, RegistrationSource, Terms,
+    Ticket, TicketReason,
 };
 use crate::store::{Key, Stored, lookup_hash};
 use crate::upstream::callback_uri::{base_url, callback_uri, loopback_uri, serves_one_issuer};
@@ -74,6 +74,7 @@ pub(super) fn own_good_ticket(
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan {
     arguments: BeginConnect,
+    consent: Option<ConsentHash>,
     place: Place,
     connector: Stored<ConnectorRecord>,
     connection: Option<Connection>,
@@ -85,6 +86,7 @@ impl Plan {
     pub(super) fn new(
         cx: &Context<'_>,
         arguments: BeginConnect,
+        consent: Option<ConsentHash>,
         owner: Principal,
         ticket: Option<Ticket>,
         found: &[Option<Versioned>],
@@ -113,7 +115,7 @@ impl Plan {
         if connection.as_ref().is_some_and(|connection| connection.suspended.is_some()) {
             return Err(not_allowed("the connection is suspended, and connecting again does not help"));
         }
-        Ok(Self { arguments, place, connector, connection, ticket })
+        Ok(Self { arguments, consent, place, connector, connection, ticket })
     }
 
     fn connector(&self) -> &Connector {
@@ -233,7 +235,7 @@ impl Plan {
             verifier: secrets.verifier,
             binding: bound.binding,
             challenge: self.arguments.because.as_deref().map(challenge_id),
-            consent: self.arguments.consent,
+            consent: self.consent,
             return_to: self.arguments.return_to,
         };
         let spent = self.ticket.zip(self.arguments.because).map(|(ticket, text)| Spent {
