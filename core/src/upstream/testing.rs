@@ -12,8 +12,8 @@ use crate::error::Failure;
 use crate::event::{Event, What};
 use crate::moment::{Moment, UnixMillis};
 use crate::operation::{
-    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, Machine, Operation, OperationId, Peer,
-    Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
+    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, IdentityReply, Machine, Operation,
+    OperationId, Peer, Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
 };
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::client_auth::AuthMethod;
@@ -46,6 +46,8 @@ pub(crate) struct Desk {
     /// Statuses that the next HTTP exchanges are answered with; none: no answer.
     pub(crate) answers: VecDeque<u16>,
     pub(crate) requests: Vec<HttpRequest>,
+    /// What the host says of anybody.
+    pub(crate) identity: IdentityReply,
     rows: BTreeMap<Key, Versioned>,
     version: u64,
     steps: u64,
@@ -69,6 +71,7 @@ impl Desk {
             faults: VecDeque::new(),
             answers: VecDeque::new(),
             requests: Vec::new(),
+            identity: IdentityReply::Unavailable,
             rows: BTreeMap::new(),
             version: 0,
             steps: 0,
@@ -159,6 +162,7 @@ impl Desk {
                     })
                 }))
             }
+            Effect::Identify { .. } => Reply::Identity(self.identity.clone()),
             Effect::Read { keys } => {
                 assert!(keys.len() <= 1000, "a read of {} keys", keys.len());
                 Reply::Read(ReadReply::Found(keys.iter().map(|key| self.rows.get(key).cloned()).collect()))
