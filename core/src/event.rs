@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::moment::UnixMillis;
 use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::protocol::scopes::Scopes;
+use crate::store::records::Revoked as WhySignedOut;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -106,6 +108,11 @@ pub enum What {
         /// Until when.
         until: UnixMillis,
     },
+    /// A code or a refresh token of the gateway was used a second time; its sign-in is ended.
+    ReplaySeen {
+        /// The client that it was given to.
+        client: String,
+    },
     /// Our client was registered at an issuer.
     Registered {
         /// At which.
@@ -132,6 +139,25 @@ pub enum What {
         /// Its name.
         name: String,
     },
+    /// A client of the gateway has got its first tokens.
+    SignedIn {
+        /// Which client.
+        client: String,
+        /// What it was allowed.
+        scopes: Scopes,
+    },
+    /// The tokens of a client of the gateway are dead.
+    SignedOut {
+        /// Which client.
+        client: String,
+        /// Why.
+        reason: WhySignedOut,
+    },
     /// Policy withdrew the right to use a connection.
     Suspended,
+    /// A client of the gateway has new tokens.
+    TokensRefreshed {
+        /// Which client.
+        client: String,
+    },
 }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::pages::{Frame, MessagePage, Page};
 use super::request::{Request, SignedIn};
 use super::response::Response;
+use super::revoke::Revoke;
 use super::route::{Route, Surface};
 use super::site::Site;
+use super::token::Token;
 use super::visit::{Method, Visit};
 use crate::engine::Engine;
 use crate::error::{Code, Failure, Retry};
@@ -72,7 +74,10 @@ macro_rules! endpoints {
     };
 }
 
-endpoints! {}
+endpoints! {
+    Revoke(Revoke),
+    Token(Token),
+}
 
 /// What is known of a request whatever becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +129,14 @@ impl Handling {
         let surface = ground.surface;
         match (route, visit.method) {
             (_, Method::Options) if surface != Surface::Page => Progress::done(preflight()),
+            (Route::Revoke, Method::Post) => {
+                let step = Revoke::begin(cx, &visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Revoke(ground, Box::new(machine)))
+            }
+            (Route::Token, Method::Post) => {
+                let step = Token::begin(cx, &visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Token(ground, Box::new(machine)))
+            }
             _ => Progress::done(refuse(cx, surface, Code::MethodRefused.into())),
         }
     }

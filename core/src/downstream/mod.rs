@@ -4,12 +4,19 @@
 //! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
 //! per endpoint.
 
+pub mod authenticate;
 pub mod config;
+mod credential;
+mod family;
 pub mod handle;
 pub mod pages;
-mod parameters;
+pub(crate) mod parameters;
 pub mod request;
 pub mod response;
+mod revoke;
 mod route;
+pub mod sign_ins;
 mod site;
+mod token;
+mod token_client;
 mod visit;

@@ -441,6 +441,7 @@ record! {
 mod downstream;
 
 pub(crate) use downstream::*;
+pub use downstream::{ClientSource, IdentityMode, Revoked};
 
 #[cfg(test)]
 mod tests;
