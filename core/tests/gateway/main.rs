@@ -1,0 +1,3 @@
+//! The gateway, against the simulated world: what MCP clients and browsers bring to it, and what it answers.
+
+mod tokens;
