@@ -66,6 +66,7 @@ fn flow() -> Flow {
         verifier: Secret::new("v"),
         binding: Binding::Paste,
         return_to: None,
+        consent: None,
     }
 }
 

@@ -197,6 +197,7 @@ fn flow(status: FlowStatus) -> Flow {
         verifier: Secret::new("canary-verifier"),
         binding: Binding::Paste,
         return_to: None,
+        consent: None,
     }
 }
 
