@@ -155,14 +155,25 @@ impl Authenticating {
             Ok(door) => door,
             Err(failure) => return unavailable(cx, failure),
         };
-        // USE-05, USE-12
+        //= spec/oauth21.md#5-1-1
+        //# The resource MUST take a token from the `Authorization` header, its scheme in any case, and look
+        //# for none in a query (USE-05, R).
+        //= spec/mcp-best-practices.md#state-handle-hijacking
+        //# Every inbound request MUST be verified for itself, and a handle of state authenticates nobody
+        //# (USE-12, R).
         let token = match bearer(&headers) {
             Ok(Some(token)) => token,
-            // CH-09, CH-12
+            //= spec/mcp-2026-07-28.md#idx-token-handling
+            //# A request without a token, or whose token is not valid or has ended, MUST be answered with 401
+            //# (CH-09, R).
+            //= spec/oauth21.md#5-3-1
+            //# A challenge SHOULD say no `error` where no credentials came, and `invalid_token` where a token
+            //# was bad (CH-12, R).
             Ok(None) => return door.refused(cx, None),
             Err(why) => return door.refused(cx, Some((BearerError::InvalidRequest, why))),
         };
-        // USE-08
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# No other token than one of the gateway's own MUST be accepted, and none is passed on (USE-08, R).
         // atk:COD-09: no refresh token and no code, whatever they look like.
         let Some(token) = Presented::read_as(TokenKind::Access, token) else {
             return door.invalid_token(cx);
@@ -182,7 +193,9 @@ impl Authenticating {
             Err(failure) => return unavailable(cx, failure),
         };
         let (now, limits) = (cx.now(), cx.engine.limits());
-        // USE-06
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# End, resource and oauth scopes of a token MUST be checked before anything of the request is
+        //# processed (USE-06, R).
         let Some(family) = family.filter(|family| asked.is_good(cx, family)) else {
             return asked.door.invalid_token(cx);
         };
@@ -253,7 +266,8 @@ impl Authenticating {
 impl Asked {
     /// Whether the token is good here and now, scopes aside.
     fn is_good(&self, cx: &Context<'_>, family: &FamilyRecord) -> bool {
-        // USE-07
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# A token MUST be refused unless it was issued for this very resource (USE-07, R).
         // atk:AUD-04: byte for byte.
         family.resource == self.door.resource
             && family.access_token(cx.now(), cx.engine.limits(), &self.token.hash).is_some()
@@ -264,9 +278,10 @@ impl Asked {
         let Some(token) = family.access_token(cx.now(), cx.engine.limits(), &self.token.hash) else {
             return self.door.invalid_token(cx);
         };
-        // USE-10
         if !family.scopes.contains_all(&self.door.needed) {
-            // STEP-10
+            //= spec/mcp-best-practices.md#scope-minimization
+            //# Grants smaller than what was asked for MAY be tolerated, and growth of oauth scopes SHOULD be
+            //# logged with an id that connects the entries (STEP-10, S/R).
             let what = What::ChallengeIssued { reason: BearerError::InsufficientScope.as_str().to_owned() };
             cx.emit_as(&self.door.tenant, &family.caller.principal, what);
             let error = (BearerError::InsufficientScope, "the token is not good for this request");
@@ -293,7 +308,9 @@ impl Door {
     }
 
     fn invalid_token<S>(&self, cx: &Context<'_>) -> Progress<S, Authenticated> {
-        // CH-09
+        //= spec/mcp-2026-07-28.md#idx-token-handling
+        //# A request without a token, or whose token is not valid or has ended, MUST be answered with 401
+        //# (CH-09, R).
         // Expired, revoked, of another resource, never given: which of them is nobody's business (atk:TEN-05).
         self.refused(cx, Some((BearerError::InvalidToken, "the token is not good here, or not any more")))
     }
@@ -304,12 +321,17 @@ impl Door {
         error: Option<(BearerError, &'static str)>,
     ) -> Progress<S, Authenticated> {
         let scopes = match error {
-            // STEP-02
+            //= spec/mcp-2026-07-28.md#idx-server-scope-management
+            //# All oauth scopes of the operation SHOULD stand in one challenge, whether granted or not
+            //# (STEP-02, R).
             Some((BearerError::InsufficientScope, _)) => self.needed.clone(),
-            // CH-11
+            //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+            //# The oauth scopes that are needed SHOULD stand in the challenge of a 401 (CH-11, R).
             _ => self.basic.union(&self.needed).unwrap_or_else(|_| self.basic.clone()),
         };
-        // STEP-01
+        //= spec/mcp-2026-07-28.md#idx-runtime-insufficient-scope-errors
+        //# A token that lacks oauth scopes SHOULD be answered with 403 and a challenge of
+        //# `insufficient_scope`, `scope` and `resource_metadata` (STEP-01, R).
         let Ok(challenge) = bearer_challenge::write(&self.metadata, &scopes, error) else {
             return unavailable(cx, Code::Internal.into());
         };
@@ -413,7 +435,10 @@ mod tests {
         bearer(&headers).map(|token| token.map(str::to_owned))
     }
 
-    // USE-05
+    //= spec/oauth21.md#5-1-1
+    //= type=test
+    //# The resource MUST take a token from the `Authorization` header, its scheme in any case, and look for
+    //# none in a query (USE-05, R).
     #[test]
     fn the_scheme_is_read_in_any_case_and_other_schemes_are_no_credentials() {
         for value in ["Bearer abc", "bearer abc", "BEARER abc", "bEaReR a-._~+/9=="] {

@@ -53,7 +53,8 @@ impl TokenKind {
 
 /// A new authorization code.
 pub(crate) fn new_code(entropy: &Entropy, label: &str) -> Secret {
-    // TOK-20
+    //= spec/mcp-2026-07-28.md#sec-token-theft
+    //# Access tokens SHOULD be short-lived, and codes and tokens MUST be impossible to guess (TOK-20, S).
     joined([CODE, "", entropy.token(label).expose()])
 }
 
@@ -132,7 +133,9 @@ mod tests {
         Moment::new(UnixMillis(1), [7; 32])
     }
 
-    // TOK-20
+    //= spec/mcp-2026-07-28.md#sec-token-theft
+    //= type=test
+    //# Access tokens SHOULD be short-lived, and codes and tokens MUST be impossible to guess (TOK-20, S).
     #[test]
     fn codes_and_tokens_have_their_form_and_256_random_bits() {
         let entropy = moment().entropy;

@@ -38,7 +38,8 @@ impl FamilyRecord {
         let end = self.ends_by(limits);
         let until = |ms| now.plus(ms).min(end);
         self.access.retain(|token| now < token.expires_at);
-        // TOK-20
+        //= spec/mcp-2026-07-28.md#sec-token-theft
+        //# Access tokens SHOULD be short-lived, and codes and tokens MUST be impossible to guess (TOK-20, S).
         self.access.push(AccessToken {
             hash: token_hash(TokenKind::Access, pair.access.expose()),
             created_at: now,
@@ -59,7 +60,9 @@ impl FamilyRecord {
                 until: now.plus(limits.refresh_grace_ms),
             });
         }
-        // REF-11
+        //= spec/oauth21.md#4-3-3
+        //# A new refresh token MUST keep the scopes, be impossible to guess, and SHOULD end when nobody uses
+        //# it (REF-11, S).
         self.refresh = Some(RefreshToken {
             hash: token_hash(TokenKind::Refresh, pair.refresh.expose()),
             created_at: now,
@@ -318,7 +321,9 @@ mod tests {
         assert_eq!(family.access.len(), 1, "those that have ended are gone");
     }
 
-    // TOK-20
+    //= spec/mcp-2026-07-28.md#sec-token-theft
+    //= type=test
+    //# Access tokens SHOULD be short-lived, and codes and tokens MUST be impossible to guess (TOK-20, S).
     // atk:TOK-13
     #[test]
     fn an_access_token_is_good_from_its_time_to_its_end() {

@@ -33,7 +33,9 @@ impl Revoke {
             Ok(token) => token,
             Err(refusal) => return Progress::done(sender.refused(cx, refusal)),
         };
-        // REV-04
+        //= spec/rfc7009.md#2-2
+        //# A token that is unknown or has ended MUST be answered with 200, whatever the hint says, and one of
+        //# a type that is not revoked with `unsupported_token_type` (REV-04, S).
         // atk:COD-09: what it is follows from its form, not from the hint.
         if code_hash(token.expose()).is_some() {
             return Progress::done(sender.refused(
@@ -102,13 +104,16 @@ impl Decide for GiveBack {
         found: &[Option<Versioned>],
     ) -> Decision<Self::Output> {
         let Some((client, family)) = found.split_first() else { return Decision::fail(Code::Internal) };
-        // REV-03
+        //= spec/rfc7009.md#2-1
+        //# Who revokes MUST be authenticated and be the client that the token was given to (REV-03, S).
         match self.sender.authenticate(cx, client.as_ref()) {
             Ok(Ok(_)) => {}
             Ok(Err(refusal)) => return Decision::done(Err(refusal)),
             Err(failure) => return Decision::fail(failure),
         }
-        // REV-04
+        //= spec/rfc7009.md#2-2
+        //# A token that is unknown or has ended MUST be answered with 200, whatever the hint says, and one of
+        //# a type that is not revoked with `unsupported_token_type` (REV-04, S).
         let Some(token) = &self.token else { return Decision::done(Ok(None)) };
         let tenant = &self.sender.tenant;
         let family = family.first().and_then(Option::as_ref);
@@ -126,14 +131,17 @@ impl Decide for GiveBack {
         if !is_known {
             return Decision::done(Ok(None));
         }
-        // REV-03
+        //= spec/rfc7009.md#2-1
+        //# Who revokes MUST be authenticated and be the client that the token was given to (REV-03, S).
         if stored.record.client_id != self.sender.credentials.client_id {
             return Decision::done(Err(Refusal::new(
                 TokenError::InvalidGrant,
                 "the token was given to another client",
             )));
         }
-        // REV-05
+        //= spec/rfc7009.md#2-1
+        //# The revocation of either token SHOULD end the access tokens and the refresh token of its sign-in,
+        //# at once (REV-05, S).
         let writes = family::end(cx, id, tenant, token.family, &stored, Revoked::ByClient);
         Decision::Commit(writes, Ok(Some(SignedOut::of(&stored.record, Revoked::ByClient))))
     }

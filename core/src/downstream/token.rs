@@ -69,7 +69,9 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
-    // TOK-18
+    //= spec/oauth21.md#3-2-3
+    //# Tokens MUST be given as 200 and JSON under `no-store`, with `access_token`, `token_type`, `expires_in`
+    //# and the scopes that they have (TOK-18, S).
     fn response(&self, now: UnixMillis) -> Response {
         #[derive(Serialize)]
         struct TokenResponse<'a> {

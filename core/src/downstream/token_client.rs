@@ -42,14 +42,20 @@ pub(crate) fn authenticate(
         if !config.client_documents || !config.public_clients {
             return Err(UNKNOWN);
         }
-        // TOK-17
+        //= spec/oauth21.md#2-4
+        //# A confidential client MUST be authenticated, and so is any client that presents credentials, by
+        //# one method in a request, a secret in the body or in the header; brute force is resisted
+        //# (TOK-17, S).
         if credentials.secret.is_some() {
             return Err(REFUSED);
         }
         return Ok(Authenticated { refreshes: known.is_none_or(|known| known.refreshes) });
     }
     let known = known.filter(|known| known.source == ClientSource::Dynamic).ok_or(UNKNOWN)?;
-    // TOK-17: our secrets have 256 random bits, which nobody guesses, however often they try.
+    //= spec/oauth21.md#2-4
+    //# A confidential client MUST be authenticated, and so is any client that presents credentials, by one
+    //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
+    // Our secrets have 256 random bits, which nobody guesses, however often they try.
     match (known.method, &known.secret, &credentials.secret) {
         (AuthMethod::None, _, None) if config.public_clients => {}
         // COMPAT: a secret may come by either way, whichever was registered: libraries choose by our metadata.
@@ -117,7 +123,9 @@ impl Sender {
 
 /// What a refusal is answered with.
 pub(crate) fn refused(cx: &Context<'_>, tried_header: bool, refusal: Refusal) -> Response {
-    // TOK-21
+    //= spec/oauth21.md#3-2-4
+    //# An error of the token endpoint MUST be one of the registered codes as 400 and JSON, or 401 with
+    //# `WWW-Authenticate: Basic` where a client that tried the header is not authenticated (TOK-21, S).
     let is_client = refusal.error == TokenError::InvalidClient;
     let status = if is_client && tried_header { 401 } else { 400 };
     let body = ProtocolError { error: refusal.error.as_str(), error_description: refusal.description };
@@ -162,7 +170,10 @@ mod tests {
         GatewayConfig::new("/mcp")
     }
 
-    // TOK-17
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# A confidential client MUST be authenticated, and so is any client that presents credentials, by one
+    //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
     #[test]
     fn a_confidential_client_needs_its_secret_and_a_public_one_may_not_bring_any() {
         for method in [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost] {

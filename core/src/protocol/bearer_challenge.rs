@@ -28,7 +28,9 @@ impl BearerError {
 
     /// The status it goes with.
     pub const fn status(self) -> u16 {
-        // USE-09
+        //= spec/mcp-2026-07-28.md#idx-error-handling
+        //# A request MUST be answered with 400 when it is malformed, with 401 when it lacks a valid token,
+        //# and with 403 when the token lacks oauth scopes (USE-09, R).
         match self {
             Self::InvalidRequest => 400,
             Self::InvalidToken => 401,
@@ -49,23 +51,30 @@ pub fn write(
 ) -> Result<String, Invalid> {
     let mut challenge = String::from("Bearer ");
     if let Some((error, description)) = error {
-        // CH-12
+        //= spec/oauth21.md#5-3-1
+        //# A challenge SHOULD say no `error` where no credentials came, and `invalid_token` where a token was
+        //# bad (CH-12, R).
         quoted(&mut challenge, "error", error.as_str())?;
         quoted(&mut challenge, "error_description", description)?;
     }
-    // CH-14
+    //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+    //# A challenge SHOULD NOT ask for `offline_access` (CH-14, R).
     let asked: Vec<&str> = scopes.iter().filter(|scope| *scope != "offline_access").collect();
     if !asked.is_empty() {
         quoted(&mut challenge, "scope", &asked.join(" "))?;
     }
-    // CH-10
+    //= spec/oauth21.md#5-3-1
+    //# Every 401 MUST carry a challenge with a scheme and at least one parameter, and ours always names
+    //# `resource_metadata` (CH-10, R).
     quoted(&mut challenge, "resource_metadata", resource_metadata)?;
     Ok(challenge)
 }
 
 /// One more parameter. Each is written in one place above, so none stands twice.
 fn quoted(challenge: &mut String, name: &str, value: &str) -> Result<(), Invalid> {
-    // CH-13
+    //= spec/oauth21.md#5-3-1
+    //# A parameter MUST NOT stand twice in a challenge, nor hold other characters than %x20-21, %x23-5B and
+    //# %x5D-7E (CH-13, R).
     // atk:HDR-01
     if !value.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
         return Err(Invalid("a value has a character that a challenge may not have"));
@@ -87,7 +96,17 @@ mod tests {
         Scopes::parse(text).unwrap()
     }
 
-    // CH-10, CH-11, CH-12
+    //= spec/oauth21.md#5-3-1
+    //= type=test
+    //# Every 401 MUST carry a challenge with a scheme and at least one parameter, and ours always names
+    //# `resource_metadata` (CH-10, R).
+    //= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+    //= type=test
+    //# The oauth scopes that are needed SHOULD stand in the challenge of a 401 (CH-11, R).
+    //= spec/oauth21.md#5-3-1
+    //= type=test
+    //# A challenge SHOULD say no `error` where no credentials came, and `invalid_token` where a token was bad
+    //# (CH-12, R).
     #[test]
     fn without_credentials_there_is_no_error_and_always_the_metadata() {
         assert_eq!(
@@ -102,7 +121,9 @@ mod tests {
         assert!(bad.starts_with("Bearer error=\"invalid_token\", error_description=\"ended\", scope="));
     }
 
-    // CH-14
+    //= spec/mcp-2026-07-28.md#idx-refresh-tokens
+    //= type=test
+    //# A challenge SHOULD NOT ask for `offline_access` (CH-14, R).
     #[test]
     fn offline_access_is_never_asked_for() {
         let challenge = write(METADATA, &scopes("offline_access"), None).unwrap();
@@ -111,7 +132,10 @@ mod tests {
         assert!(challenge.contains("scope=\"read\""), "{challenge}");
     }
 
-    // CH-13
+    //= spec/oauth21.md#5-3-1
+    //= type=test
+    //# A parameter MUST NOT stand twice in a challenge, nor hold other characters than %x20-21, %x23-5B and
+    //# %x5D-7E (CH-13, R).
     // atk:HDR-01
     #[test]
     fn a_value_that_could_break_the_header_is_refused() {
@@ -122,7 +146,10 @@ mod tests {
         }
     }
 
-    // CH-13
+    //= spec/oauth21.md#5-3-1
+    //= type=test
+    //# A parameter MUST NOT stand twice in a challenge, nor hold other characters than %x20-21, %x23-5B and
+    //# %x5D-7E (CH-13, R).
     #[test]
     fn our_own_reader_finds_what_was_written_each_once() {
         let error = Some((BearerError::InsufficientScope, "more is needed"));
@@ -136,7 +163,10 @@ mod tests {
         assert!(!challenges[0].is_malformed());
     }
 
-    // USE-09
+    //= spec/mcp-2026-07-28.md#idx-error-handling
+    //= type=test
+    //# A request MUST be answered with 400 when it is malformed, with 401 when it lacks a valid token, and
+    //# with 403 when the token lacks oauth scopes (USE-09, R).
     #[test]
     fn each_error_has_its_status() {
         let all = [BearerError::InvalidRequest, BearerError::InvalidToken, BearerError::InsufficientScope];

@@ -92,7 +92,9 @@ impl TokenRequest {
             None => Err(Refusal::malformed("`grant_type` is missing")),
             Some("authorization_code") => {
                 let code = needed(body, "code", "`code` is missing")?;
-                // TOK-15
+                //= spec/oauth21.md#4-1-3
+                //# The verifier MUST be there, as every code has a challenge, be of its form, and lead to the
+                //# challenge (TOK-15, S).
                 // atk:COD-05
                 let verifier = needed(body, "code_verifier", "`code_verifier` is missing")?;
                 // atk:COD-11: looked at before anything is hashed or read.
@@ -109,7 +111,8 @@ impl TokenRequest {
                 })?;
                 Ok(Self::Refresh(RefreshRequest { token, resource, scopes }))
             }
-            // TOK-22
+            //= spec/oauth21.md#10
+            //# The implicit and the password grant MUST NOT be supported (TOK-22, S).
             Some(_) => Err(Refusal::new(
                 TokenError::UnsupportedGrantType,
                 "`grant_type` is neither `authorization_code` nor `refresh_token`",
@@ -182,7 +185,10 @@ impl Credentials {
             body.get("client_assertion").is_some() || body.get("client_assertion_type").is_some();
         let methods =
             [header.is_some(), further.is_some(), body.get("client_secret").is_some(), has_assertion];
-        // TOK-17
+        //= spec/oauth21.md#2-4
+        //# A confidential client MUST be authenticated, and so is any client that presents credentials, by
+        //# one method in a request, a secret in the body or in the header; brute force is resisted
+        //# (TOK-17, S).
         // atk:HDR-05
         if methods.into_iter().filter(|used| *used).count() > 1 {
             return Err(Refusal::malformed("the client authenticates in two ways at once"));
@@ -252,7 +258,9 @@ mod tests {
         Ok((id.to_owned(), secret.map(str::to_owned)))
     }
 
-    // TOK-22
+    //= spec/oauth21.md#10
+    //= type=test
+    //# The implicit and the password grant MUST NOT be supported (TOK-22, S).
     #[test]
     fn there_are_two_grants_and_neither_password_nor_implicit_is_one() {
         assert_eq!(refused("code=x"), TokenError::InvalidRequest);
@@ -267,7 +275,10 @@ mod tests {
         }
     }
 
-    // TOK-15
+    //= spec/oauth21.md#4-1-3
+    //= type=test
+    //# The verifier MUST be there, as every code has a challenge, be of its form, and lead to the challenge
+    //# (TOK-15, S).
     // atk:COD-05, atk:COD-11
     #[test]
     fn a_verifier_that_is_not_there_or_not_of_its_form_is_refused_before_anything_is_hashed() {
@@ -309,7 +320,10 @@ mod tests {
         assert!(check_query(&parameters("utm=1&code=")).is_ok());
     }
 
-    // TOK-17
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# A confidential client MUST be authenticated, and so is any client that presents credentials, by one
+    //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
     #[test]
     fn a_client_names_itself_or_brings_a_secret_in_one_of_two_ways() {
         // `a:b` and `c d`.
@@ -322,7 +336,10 @@ mod tests {
         assert_eq!(credentials(&[], "client_secret=s"), Err(TokenError::InvalidRequest));
     }
 
-    // TOK-17
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# A confidential client MUST be authenticated, and so is any client that presents credentials, by one
+    //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
     // atk:HDR-05
     #[test]
     fn two_ways_at_once_are_refused_and_so_are_two_clients() {
@@ -338,7 +355,10 @@ mod tests {
         }
     }
 
-    // TOK-17
+    //= spec/oauth21.md#2-4
+    //= type=test
+    //# A confidential client MUST be authenticated, and so is any client that presents credentials, by one
+    //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
     #[test]
     fn credentials_that_cannot_be_read_are_no_client() {
         for header in [

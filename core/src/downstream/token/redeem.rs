@@ -168,7 +168,12 @@ impl CodeRecord {
 impl Redeem {
     /// Checks what a client must have right before anything at all is changed.
     fn check(&self, code: &CodeRecord) -> Result<(), Refusal> {
-        // TOK-13, TOK-16
+        //= spec/oauth21.md#4-1-2
+        //# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten
+        //# minutes, ours after one (TOK-13, S).
+        //= spec/oauth21.md#10-2
+        //# A `redirect_uri` in the token request MUST be accepted and be that of the authorization request
+        //# (TOK-16, S).
         // atk:COD-04
         if code.client_id != self.sender.credentials.client_id {
             return Err(UNUSABLE);
@@ -180,7 +185,9 @@ impl Redeem {
                 "`redirect_uri` is not the one of the authorization request",
             ));
         }
-        // TOK-19
+        //= spec/rfc8707.md#2-2
+        //# A `resource` at the token endpoint MUST be the one that was authorized, to which the token is
+        //# restricted, or be refused as `invalid_target` (TOK-19, S).
         // atk:AUD-05
         if self.request.resource.as_ref().is_some_and(|sent| *sent != code.resource) {
             return Err(Refusal::new(
@@ -194,7 +201,9 @@ impl Redeem {
     /// Whether the verifier is the one that the code's challenge was made from.
     fn proves(&self, code: &CodeRecord) -> bool {
         use subtle::ConstantTimeEq;
-        // TOK-15
+        //= spec/oauth21.md#4-1-3
+        //# The verifier MUST be there, as every code has a challenge, be of its form, and lead to the
+        //# challenge (TOK-15, S).
         let challenge = pkce::challenge(&self.request.verifier);
         challenge.as_bytes().ct_eq(code.code_challenge.as_bytes()).into()
     }
@@ -233,7 +242,9 @@ impl Decide for Redeem {
             return refuse(refusal);
         }
         let (now, limits) = (cx.now(), cx.engine.limits());
-        // TOK-13
+        //= spec/oauth21.md#4-1-2
+        //# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten
+        //# minutes, ours after one (TOK-13, S).
         // atk:COD-13, atk:TOK-13: P26, gone before it is said, so that a clock set back cannot revive it. Gone is gone, whoever did it.
         if !(code.created_at <= now.plus(limits.clock_skew_ms) && now < code.kept_until(limits)) {
             return Decision::Commit(vec![delete(key, precondition)], Redeemed::Refused(UNUSABLE));
@@ -242,7 +253,9 @@ impl Decide for Redeem {
         if code.failures >= CODE_FAILURES_MAX {
             return refuse(UNUSABLE);
         }
-        // TOK-14
+        //= spec/oauth21.md#4-1-3
+        //# A code MUST be good once: a second valid request is denied and the tokens of the first are
+        //# revoked, while an invalid one revokes nothing (TOK-14, S).
         // atk:COD-02: whoever cannot prove that the code is theirs takes nothing away from those who can.
         match (self.proves(&code), code.redeemed) {
             (false, Some(_)) => return refuse(UNUSABLE),
@@ -258,7 +271,9 @@ impl Decide for Redeem {
             client_id: code.client_id.clone(),
             caller: code.caller.clone(),
             identified_at: code.identified_at,
-            // TOK-23
+            //= spec/oauth21.md#3-2-3
+            //# Refresh tokens MUST be given by policy to clients registered for them only, for the scopes and
+            //# the resource that the user consented to (TOK-23, S).
             scopes: code.scopes.clone(),
             resource: code.resource.clone(),
             created_at: now,
@@ -268,7 +283,9 @@ impl Decide for Redeem {
             newest: None,
             revoked: None,
         };
-        // TOK-23
+        //= spec/oauth21.md#3-2-3
+        //# Refresh tokens MUST be given by policy to clients registered for them only, for the scopes and the
+        //# resource that the user consented to (TOK-23, S).
         family.give(now, limits, &self.pair, client.refreshes);
         code.redeemed = Some(self.family);
         let kept_until = code.kept_until(limits);

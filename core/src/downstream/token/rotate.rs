@@ -81,7 +81,9 @@ impl Rotating {
         match rotate.look(cx, found) {
             Err(failure) => Progress::fail(failure),
             Ok(Standing::Refused(refusal)) => Progress::done(rotate.sender.refused(cx, refusal)),
-            // REF-10
+            //= spec/oauth21.md#4-3-1
+            //# A refresh token MUST be good for its own client only, authenticated or named, and while the
+            //# authorization stands, of which the host is asked (REF-10, S).
             Ok(Standing::Current(family)) if family.record.must_ask(cx.now(), cx.engine.limits()) => {
                 let tenant = rotate.sender.tenant.clone();
                 let whom = Whom::Principal(family.record.caller.principal);
@@ -182,7 +184,9 @@ impl Rotate {
             Ok(client) => client,
             Err(refusal) => return Ok(Standing::Refused(refusal)),
         };
-        // TOK-23
+        //= spec/oauth21.md#3-2-3
+        //# Refresh tokens MUST be given by policy to clients registered for them only, for the scopes and the
+        //# resource that the user consented to (TOK-23, S).
         if !client.refreshes {
             return Ok(Standing::Refused(Refusal::new(
                 TokenError::UnauthorizedClient,
@@ -195,7 +199,9 @@ impl Rotate {
         };
         let (stored, hash) = (Box::new(stored), &self.token.hash);
         let family = &stored.record;
-        // REF-10
+        //= spec/oauth21.md#4-3-1
+        //# A refresh token MUST be good for its own client only, authenticated or named, and while the
+        //# authorization stands, of which the host is asked (REF-10, S).
         // atk:TOK-07: another client, or a token that was never given, changes nothing.
         let is_own = family.client_id == self.sender.credentials.client_id && family.revoked.is_none();
         if !is_own || !family.knows_refresh(hash) {
@@ -203,7 +209,9 @@ impl Rotate {
         }
         let (now, limits) = (cx.now(), cx.engine.limits());
         if let Some(current) = family.refresh.as_ref().filter(|current| same(&current.hash, hash)) {
-            // REF-11
+            //= spec/oauth21.md#4-3-3
+            //# A new refresh token MUST keep the scopes, be impossible to guess, and SHOULD end when nobody
+            //# uses it (REF-11, S).
             if current.expires_at <= now {
                 return Ok(Standing::Expired(stored));
             }
@@ -226,7 +234,9 @@ impl Rotate {
 
     /// Checks that no more is asked for than there is.
     fn check(&self, family: &FamilyRecord) -> Result<(), Refusal> {
-        // TOK-19
+        //= spec/rfc8707.md#2-2
+        //# A `resource` at the token endpoint MUST be the one that was authorized, to which the token is
+        //# restricted, or be refused as `invalid_target` (TOK-19, S).
         // atk:AUD-05, atk:AUD-08
         if self.request.resource.as_ref().is_some_and(|sent| *sent != family.resource) {
             return Err(Refusal::new(TokenError::InvalidTarget, "`resource` is not the one of the sign-in"));
@@ -258,7 +268,8 @@ impl Rotate {
         if let Host::Stands(caller) = &self.host {
             family.confirm(Caller::clone(caller), now);
         }
-        // REF-08
+        //= spec/mcp-2026-07-28.md#sec-token-theft
+        //# The refresh token of a public client MUST be replaced at each use (REF-08, S).
         // atk:TOK-02: one commit, conditional on what was read, so that one token has one successor.
         family.give(now, limits, &self.pair, true);
         let writes = family::change(cx, id, &self.sender.tenant, self.token.family, stored, &family);
@@ -289,7 +300,9 @@ impl Decide for Rotate {
         match self.look(cx, found) {
             Err(failure) => Decision::fail(failure),
             Ok(Standing::Refused(refusal)) => Decision::done(Rotated::Refused(refusal)),
-            // REF-09
+            //= spec/oauth21.md#4-3-1
+            //# A refresh token that was used before MUST end its family with all tokens of it, as far back as
+            //# sixteen parents (REF-09, S).
             // atk:TOK-03, atk:TOK-04: the family dies by commit before anything is said.
             Ok(Standing::Replayed(stored)) => self.end(cx, id, &stored, Revoked::Replayed),
             Ok(Standing::Current(stored) | Standing::Again(stored, _)) if matches!(self.host, Host::Gone) => {

@@ -41,7 +41,27 @@ fn is_invalid_token(response: &Response) -> bool {
     response.status == 401 && challenge(response).error.as_deref() == Some("invalid_token")
 }
 
-// CH-09, CH-10, CH-11, CH-12, CH-14, USE-09
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# A request without a token, or whose token is not valid or has ended, MUST be answered with 401 (CH-09, R).
+//= spec/oauth21.md#5-3-1
+//= type=test
+//# Every 401 MUST carry a challenge with a scheme and at least one parameter, and ours always names
+//# `resource_metadata` (CH-10, R).
+//= spec/mcp-2026-07-28.md#idx-scope-selection-strategy
+//= type=test
+//# The oauth scopes that are needed SHOULD stand in the challenge of a 401 (CH-11, R).
+//= spec/oauth21.md#5-3-1
+//= type=test
+//# A challenge SHOULD say no `error` where no credentials came, and `invalid_token` where a token was bad
+//# (CH-12, R).
+//= spec/mcp-2026-07-28.md#idx-refresh-tokens
+//= type=test
+//# A challenge SHOULD NOT ask for `offline_access` (CH-14, R).
+//= spec/mcp-2026-07-28.md#idx-error-handling
+//= type=test
+//# A request MUST be answered with 400 when it is malformed, with 401 when it lacks a valid token, and with
+//# 403 when the token lacks oauth scopes (USE-09, R).
 #[test]
 fn without_credentials_the_challenge_says_where_to_ask_and_for_what_and_no_error() {
     let mut gateway = Gateway::new();
@@ -57,7 +77,13 @@ fn without_credentials_the_challenge_says_where_to_ask_and_for_what_and_no_error
     assert!(gateway.world.trace().is_empty());
 }
 
-// USE-05, USE-12
+//= spec/oauth21.md#5-1-1
+//= type=test
+//# The resource MUST take a token from the `Authorization` header, its scheme in any case, and look for none
+//# in a query (USE-05, R).
+//= spec/mcp-best-practices.md#state-handle-hijacking
+//= type=test
+//# Every inbound request MUST be verified for itself, and a handle of state authenticates nobody (USE-12, R).
 #[test]
 fn a_good_token_is_one_read() {
     let mut gateway = Gateway::new();
@@ -71,7 +97,10 @@ fn a_good_token_is_one_read() {
     assert!(gateway.world.trace()[before..].iter().all(|line| line.contains("read [Family]")));
 }
 
-// USE-09
+//= spec/mcp-2026-07-28.md#idx-error-handling
+//= type=test
+//# A request MUST be answered with 400 when it is malformed, with 401 when it lacks a valid token, and with
+//# 403 when the token lacks oauth scopes (USE-09, R).
 // atk:HDR-05
 #[test]
 fn two_credentials_or_odd_ones_are_refused_though_one_of_them_is_good() {
@@ -96,7 +125,16 @@ fn two_credentials_or_odd_ones_are_refused_though_one_of_them_is_good() {
     assert_eq!(ask(&mut gateway, &[("Authorization", &joined)]).status, 401);
 }
 
-// CH-09, USE-06, USE-08
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# A request without a token, or whose token is not valid or has ended, MUST be answered with 401 (CH-09, R).
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# End, resource and oauth scopes of a token MUST be checked before anything of the request is processed
+//# (USE-06, R).
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# No other token than one of the gateway's own MUST be accepted, and none is passed on (USE-08, R).
 // atk:COD-09
 #[test]
 fn whatever_is_no_living_access_token_of_ours_is_an_invalid_token() {
@@ -113,7 +151,9 @@ fn whatever_is_no_living_access_token_of_ours_is_an_invalid_token() {
     assert!(is_invalid_token(&gateway.authenticate(&tokens.access, MCP, "").unwrap_err()));
 }
 
-// USE-07
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# A token MUST be refused unless it was issued for this very resource (USE-07, R).
 // atk:AUD-04
 #[test]
 fn a_token_of_another_endpoint_is_refused_and_no_variant_of_the_address_helps() {
@@ -150,7 +190,21 @@ fn a_token_means_nothing_to_another_tenant() {
     assert!(matches!(gateway.run(operation), Authenticated::Refused(response) if response.status == 401));
 }
 
-// STEP-01, STEP-02, STEP-10, USE-09, USE-10
+//= spec/mcp-2026-07-28.md#idx-runtime-insufficient-scope-errors
+//= type=test
+//# A token that lacks oauth scopes SHOULD be answered with 403 and a challenge of `insufficient_scope`,
+//# `scope` and `resource_metadata` (STEP-01, R).
+//= spec/mcp-2026-07-28.md#idx-server-scope-management
+//= type=test
+//# All oauth scopes of the operation SHOULD stand in one challenge, whether granted or not (STEP-02, R).
+//= spec/mcp-best-practices.md#scope-minimization
+//= type=test
+//# Grants smaller than what was asked for MAY be tolerated, and growth of oauth scopes SHOULD be logged with
+//# an id that connects the entries (STEP-10, S/R).
+//= spec/mcp-2026-07-28.md#idx-error-handling
+//= type=test
+//# A request MUST be answered with 400 when it is malformed, with 401 when it lacks a valid token, and with
+//# 403 when the token lacks oauth scopes (USE-09, R).
 #[test]
 fn a_token_that_lacks_scopes_is_told_all_that_the_request_needs() {
     let mut gateway = Gateway::new();
@@ -170,7 +224,14 @@ fn a_token_that_lacks_scopes_is_told_all_that_the_request_needs() {
     assert_eq!(challenge(&response).scope, scopes("tools write"));
 }
 
-// USE-06, REF-10
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# End, resource and oauth scopes of a token MUST be checked before anything of the request is processed
+//# (USE-06, R).
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token MUST be good for its own client only, authenticated or named, and while the authorization
+//# stands, of which the host is asked (REF-10, S).
 #[test]
 fn every_five_minutes_the_host_says_whether_the_principal_still_stands() {
     let mut gateway = Gateway::new();
@@ -240,7 +301,10 @@ fn a_note_that_another_request_has_made_already_is_as_good_as_ones_own() {
     }
 }
 
-// USE-06
+//= spec/mcp-2026-07-28.md#idx-token-handling
+//= type=test
+//# End, resource and oauth scopes of a token MUST be checked before anything of the request is processed
+//# (USE-06, R).
 #[test]
 fn who_is_signed_out_while_the_host_is_asked_does_not_get_in() {
     use grantway_core::operation::Effect;

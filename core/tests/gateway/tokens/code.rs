@@ -17,7 +17,18 @@ fn families(gateway: &Gateway) -> usize {
     gateway.world.store.rows_of(Kind::Family).len()
 }
 
-// TOK-13, TOK-18, TOK-23
+//= spec/oauth21.md#4-1-2
+//= type=test
+//# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten minutes, ours
+//# after one (TOK-13, S).
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# Tokens MUST be given as 200 and JSON under `no-store`, with `access_token`, `token_type`, `expires_in` and
+//# the scopes that they have (TOK-18, S).
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# Refresh tokens MUST be given by policy to clients registered for them only, for the scopes and the
+//# resource that the user consented to (TOK-23, S).
 #[test]
 fn a_code_buys_the_tokens_of_its_sign_in() {
     let mut gateway = Gateway::new();
@@ -39,7 +50,10 @@ fn a_code_buys_the_tokens_of_its_sign_in() {
     }
 }
 
-// TOK-23
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# Refresh tokens MUST be given by policy to clients registered for them only, for the scopes and the
+//# resource that the user consented to (TOK-23, S).
 #[test]
 fn a_client_that_has_not_asked_for_refresh_tokens_gets_none() {
     let mut gateway = Gateway::new();
@@ -49,7 +63,10 @@ fn a_client_that_has_not_asked_for_refresh_tokens_gets_none() {
     assert_eq!(refusal(&gateway.refresh(BRIEF, &refresh)), is(400, "unauthorized_client"));
 }
 
-// TOK-16
+//= spec/oauth21.md#10-2
+//= type=test
+//# A `redirect_uri` in the token request MUST be accepted and be that of the authorization request
+//# (TOK-16, S).
 #[test]
 fn what_was_right_at_the_authorization_request_may_be_left_out() {
     let mut gateway = Gateway::new();
@@ -66,7 +83,10 @@ fn what_was_right_at_the_authorization_request_may_be_left_out() {
     assert!(tokens(&gateway.send(request)).refresh.is_some());
 }
 
-// TOK-13
+//= spec/oauth21.md#4-1-2
+//= type=test
+//# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten minutes, ours
+//# after one (TOK-13, S).
 // atk:COD-04, atk:COD-01
 #[test]
 fn a_code_is_good_for_its_own_client_only_and_stays_so_after_a_thief_has_tried() {
@@ -82,7 +102,10 @@ fn a_code_is_good_for_its_own_client_only_and_stays_so_after_a_thief_has_tried()
     tokens(&gateway.redeem(EDITOR, &code, &[]));
 }
 
-// TOK-16
+//= spec/oauth21.md#10-2
+//= type=test
+//# A `redirect_uri` in the token request MUST be accepted and be that of the authorization request
+//# (TOK-16, S).
 // atk:COD-08
 #[test]
 fn another_redirect_uri_is_refused_byte_for_byte_and_changes_nothing() {
@@ -102,7 +125,10 @@ fn another_redirect_uri_is_refused_byte_for_byte_and_changes_nothing() {
     tokens(&gateway.redeem(EDITOR, &code, &[]));
 }
 
-// TOK-19
+//= spec/rfc8707.md#2-2
+//= type=test
+//# A `resource` at the token endpoint MUST be the one that was authorized, to which the token is restricted,
+//# or be refused as `invalid_target` (TOK-19, S).
 // atk:AUD-05
 #[test]
 fn another_resource_than_the_codes_is_an_invalid_target_and_changes_nothing() {
@@ -115,7 +141,10 @@ fn another_resource_than_the_codes_is_an_invalid_target_and_changes_nothing() {
     tokens(&gateway.redeem(EDITOR, &code, &[]));
 }
 
-// TOK-15
+//= spec/oauth21.md#4-1-3
+//= type=test
+//# The verifier MUST be there, as every code has a challenge, be of its form, and lead to the challenge
+//# (TOK-15, S).
 // atk:COD-05, atk:COD-11
 #[test]
 fn without_a_verifier_of_the_right_form_nothing_is_even_read() {
@@ -129,7 +158,10 @@ fn without_a_verifier_of_the_right_form_nothing_is_even_read() {
     assert_eq!(gateway.world.trace().len(), effects);
 }
 
-// TOK-15
+//= spec/oauth21.md#4-1-3
+//= type=test
+//# The verifier MUST be there, as every code has a challenge, be of its form, and lead to the challenge
+//# (TOK-15, S).
 // atk:COD-10
 #[test]
 fn a_code_survives_four_wrong_verifiers_and_not_five() {
@@ -145,7 +177,10 @@ fn a_code_survives_four_wrong_verifiers_and_not_five() {
     }
 }
 
-// TOK-13
+//= spec/oauth21.md#4-1-2
+//= type=test
+//# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten minutes, ours
+//# after one (TOK-13, S).
 // atk:COD-13, atk:TOK-13
 #[test]
 fn a_code_that_was_ever_seen_expired_is_gone_whatever_the_clock_says_later() {
@@ -170,7 +205,10 @@ fn a_code_that_was_ever_seen_expired_is_gone_whatever_the_clock_says_later() {
     assert_eq!(refusal(&gateway.redeem(EDITOR, &code, &[])), invalid_grant());
 }
 
-// TOK-14
+//= spec/oauth21.md#4-1-3
+//= type=test
+//# A code MUST be good once: a second valid request is denied and the tokens of the first are revoked, while
+//# an invalid one revokes nothing (TOK-14, S).
 // atk:COD-02
 #[test]
 fn a_second_valid_use_ends_what_the_first_has_brought_and_an_invalid_one_does_not() {
@@ -198,7 +236,10 @@ fn a_second_valid_use_ends_what_the_first_has_brought_and_an_invalid_one_does_no
     assert!(matches!(told.as_slice(), [What::ReplaySeen { .. }, What::SignedOut { .. }]), "{told:?}");
 }
 
-// TOK-14
+//= spec/oauth21.md#4-1-3
+//= type=test
+//# A code MUST be good once: a second valid request is denied and the tokens of the first are revoked, while
+//# an invalid one revokes nothing (TOK-14, S).
 // atk:COD-03
 #[test]
 fn however_many_come_at_once_one_code_buys_one_family() {
@@ -242,7 +283,14 @@ fn a_store_that_does_not_say_whether_it_wrote_gives_one_family_or_none() {
     tokens(&gateway.redeem(EDITOR, &code, &[]));
 }
 
-// TOK-17, TOK-21
+//= spec/oauth21.md#2-4
+//= type=test
+//# A confidential client MUST be authenticated, and so is any client that presents credentials, by one method
+//# in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
+//= spec/oauth21.md#3-2-4
+//= type=test
+//# An error of the token endpoint MUST be one of the registered codes as 400 and JSON, or 401 with
+//# `WWW-Authenticate: Basic` where a client that tried the header is not authenticated (TOK-21, S).
 #[test]
 fn a_confidential_client_authenticates_in_one_way_or_is_refused() {
     let mut gateway = Gateway::new();
@@ -279,7 +327,13 @@ fn a_confidential_client_authenticates_in_one_way_or_is_refused() {
     assert_eq!(refusal(&response), is(400, "invalid_client"));
 }
 
-// TOK-21, TOK-22
+//= spec/oauth21.md#3-2-4
+//= type=test
+//# An error of the token endpoint MUST be one of the registered codes as 400 and JSON, or 401 with
+//# `WWW-Authenticate: Basic` where a client that tried the header is not authenticated (TOK-21, S).
+//= spec/oauth21.md#10
+//= type=test
+//# The implicit and the password grant MUST NOT be supported (TOK-22, S).
 #[test]
 fn other_grants_are_not_supported() {
     let mut gateway = Gateway::new();

@@ -30,7 +30,13 @@ fn asked(gateway: &Gateway) -> usize {
     gateway.world.trace().iter().filter(|line| line.contains("identify")).count()
 }
 
-// REF-08, REF-11
+//= spec/mcp-2026-07-28.md#sec-token-theft
+//= type=test
+//# The refresh token of a public client MUST be replaced at each use (REF-08, S).
+//= spec/oauth21.md#4-3-3
+//= type=test
+//# A new refresh token MUST keep the scopes, be impossible to guess, and SHOULD end when nobody uses it
+//# (REF-11, S).
 #[test]
 fn each_refresh_gives_another_pair_of_the_same_scopes() {
     let mut gateway = Gateway::new();
@@ -49,7 +55,10 @@ fn each_refresh_gives_another_pair_of_the_same_scopes() {
     }
 }
 
-// REF-09
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token that was used before MUST end its family with all tokens of it, as far back as sixteen
+//# parents (REF-09, S).
 // atk:TOK-03
 #[test]
 fn a_token_used_again_within_the_grace_gives_the_same_pair_and_afterwards_ends_everything() {
@@ -73,7 +82,10 @@ fn a_token_used_again_within_the_grace_gives_the_same_pair_and_afterwards_ends_e
     assert_eq!(gateway.news(), [seen, out]);
 }
 
-// REF-09
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token that was used before MUST end its family with all tokens of it, as far back as sixteen
+//# parents (REF-09, S).
 // atk:TOK-03
 #[test]
 fn a_grandparent_ends_everything_at_once_up_to_the_sixteenth() {
@@ -90,7 +102,10 @@ fn a_grandparent_ends_everything_at_once_up_to_the_sixteenth() {
     }
 }
 
-// REF-10
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token MUST be good for its own client only, authenticated or named, and while the authorization
+//# stands, of which the host is asked (REF-10, S).
 // atk:TOK-07, atk:TOK-03
 #[test]
 fn another_client_gets_nothing_and_changes_nothing() {
@@ -110,7 +125,10 @@ fn another_client_gets_nothing_and_changes_nothing() {
     next(&mut gateway, &pair.refresh.unwrap());
 }
 
-// REF-10
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token MUST be good for its own client only, authenticated or named, and while the authorization
+//# stands, of which the host is asked (REF-10, S).
 #[test]
 fn a_confidential_client_proves_itself_at_each_refresh() {
     let mut gateway = Gateway::new();
@@ -125,7 +143,10 @@ fn a_confidential_client_proves_itself_at_each_refresh() {
     tokens(&gateway.send(Gateway::refresh_request(CONFIDENTIAL, &token, &secret)));
 }
 
-// REF-10
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token MUST be good for its own client only, authenticated or named, and while the authorization
+//# stands, of which the host is asked (REF-10, S).
 #[test]
 fn the_host_is_asked_whether_the_principal_still_stands_unless_it_has_just_said_so() {
     let mut gateway = Gateway::new();
@@ -141,7 +162,10 @@ fn the_host_is_asked_whether_the_principal_still_stands_unless_it_has_just_said_
     assert_eq!(asked(&gateway), 1);
 }
 
-// REF-10
+//= spec/oauth21.md#4-3-1
+//= type=test
+//# A refresh token MUST be good for its own client only, authenticated or named, and while the authorization
+//# stands, of which the host is asked (REF-10, S).
 #[test]
 fn who_does_not_stand_any_more_is_signed_out_and_who_cannot_be_asked_about_is_not() {
     let mut gateway = Gateway::new();
@@ -182,7 +206,10 @@ fn nobody_is_asked_about_a_session_and_its_tokens_end_with_it() {
     assert_eq!(refusal(&gateway.refresh(EDITOR, &last.refresh.unwrap())), invalid_grant());
 }
 
-// TOK-19
+//= spec/rfc8707.md#2-2
+//= type=test
+//# A `resource` at the token endpoint MUST be the one that was authorized, to which the token is restricted,
+//# or be refused as `invalid_target` (TOK-19, S).
 // atk:AUD-05, atk:AUD-08
 #[test]
 fn no_refresh_widens_scopes_or_moves_to_another_resource() {
@@ -210,7 +237,10 @@ fn no_refresh_widens_scopes_or_moves_to_another_resource() {
     assert!(gateway.opens(&pair.access));
 }
 
-// REF-11
+//= spec/oauth21.md#4-3-3
+//= type=test
+//# A new refresh token MUST keep the scopes, be impossible to guess, and SHOULD end when nobody uses it
+//# (REF-11, S).
 // atk:TOK-13
 #[test]
 fn a_refresh_token_that_nobody_uses_for_thirty_days_is_gone_for_good() {
@@ -227,7 +257,9 @@ fn a_refresh_token_that_nobody_uses_for_thirty_days_is_gone_for_good() {
     }
 }
 
-// REF-08
+//= spec/mcp-2026-07-28.md#sec-token-theft
+//= type=test
+//# The refresh token of a public client MUST be replaced at each use (REF-08, S).
 // atk:TOK-02
 #[test]
 fn refreshes_at_once_lead_to_one_successor() {

@@ -12,7 +12,10 @@ fn revoke(gateway: &mut Gateway, client: &str, token: &str, more: &[(&str, &str)
     gateway.send(post("/revoke", &pairs))
 }
 
-// REV-05
+//= spec/rfc7009.md#2-1
+//= type=test
+//# The revocation of either token SHOULD end the access tokens and the refresh token of its sign-in, at once
+//# (REV-05, S).
 #[test]
 fn whichever_token_is_given_back_the_whole_sign_in_ends_at_once() {
     for hint in [None, Some("access_token"), Some("refresh_token"), Some("saml2")] {
@@ -47,7 +50,10 @@ fn a_refresh_token_that_has_a_successor_is_as_good_for_giving_back() {
     assert!(!gateway.opens(&pair.access));
 }
 
-// REV-04
+//= spec/rfc7009.md#2-2
+//= type=test
+//# A token that is unknown or has ended MUST be answered with 200, whatever the hint says, and one of a type
+//# that is not revoked with `unsupported_token_type` (REV-04, S).
 #[test]
 fn a_token_that_is_not_known_or_not_good_any_more_is_as_good_as_revoked() {
     let mut gateway = Gateway::new();
@@ -65,7 +71,9 @@ fn a_token_that_is_not_known_or_not_good_any_more_is_as_good_as_revoked() {
     assert_eq!(revoke(&mut gateway, EDITOR, &refresh, &[]).status, 200);
 }
 
-// REV-03
+//= spec/rfc7009.md#2-1
+//= type=test
+//# Who revokes MUST be authenticated and be the client that the token was given to (REV-03, S).
 #[test]
 fn nobody_revokes_for_another_client_or_without_being_one() {
     let mut gateway = Gateway::new();
@@ -88,7 +96,10 @@ fn nobody_revokes_for_another_client_or_without_being_one() {
     assert!(gateway.opens(&tokens.access));
 }
 
-// REV-04
+//= spec/rfc7009.md#2-2
+//= type=test
+//# A token that is unknown or has ended MUST be answered with 200, whatever the hint says, and one of a type
+//# that is not revoked with `unsupported_token_type` (REV-04, S).
 #[test]
 fn a_code_is_of_no_type_that_is_revoked() {
     let mut gateway = Gateway::new();
