@@ -88,6 +88,9 @@ pub(crate) struct Presented {
 impl Presented {
     /// `None`: it is no token of ours.
     pub(crate) fn read(token: &str) -> Option<Self> {
+        //= spec/oauth21.md#5-2
+        //# Tokens MAY be self-contained or looked up: ours are opaque and looked up in our own store, so that
+        //# nothing of them is parsed or trusted before (USE-11, R).
         // atk:COD-09
         let kind = [TokenKind::Access, TokenKind::Refresh]
             .into_iter()
@@ -170,6 +173,10 @@ mod tests {
         assert_ne!(token_hash(TokenKind::Access, "t"), token_hash(TokenKind::Refresh, "t"));
     }
 
+    //= spec/oauth21.md#5-2
+    //= type=test
+    //# Tokens MAY be self-contained or looked up: ours are opaque and looked up in our own store, so that
+    //# nothing of them is parsed or trusted before (USE-11, R).
     #[test]
     fn whatever_is_not_exactly_of_the_form_is_no_token() {
         let token = new_token(&moment().entropy, "x", TokenKind::Access, family());
