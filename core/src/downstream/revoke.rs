@@ -27,7 +27,7 @@ impl Revoke {
     pub(crate) fn begin(cx: &mut Context<'_>, visit: &Visit) -> Progress<Self, Response> {
         let (sender, body) = match Sender::of(cx, visit) {
             Ok(read) => read,
-            Err(response) => return Progress::done(response),
+            Err(response) => return Progress::done(*response),
         };
         let token = match revoked_token(&body) {
             Ok(token) => token,

@@ -29,7 +29,7 @@ impl Token {
     pub(crate) fn begin(cx: &mut Context<'_>, visit: &Visit) -> Progress<Self, Response> {
         let (sender, body) = match Sender::of(cx, visit) {
             Ok(read) => read,
-            Err(response) => return Progress::done(response),
+            Err(response) => return Progress::done(*response),
         };
         match TokenRequest::read(&body) {
             Err(refusal) => Progress::done(sender.refused(cx, refusal)),

@@ -86,13 +86,14 @@ impl Sender {
     ///
     /// # Errors
     /// The response that refuses it.
-    pub(crate) fn of(cx: &Context<'_>, visit: &Visit) -> Result<(Self, Parameters), Response> {
+    pub(crate) fn of(cx: &Context<'_>, visit: &Visit) -> Result<(Self, Parameters), Box<Response>> {
         let tried_header = visit.request.all("authorization").next().is_some();
-        let refuse = |refusal| refused(cx, tried_header, refusal);
-        let query = visit.query().map_err(|failure| handle::refuse(cx, Surface::Protocol, failure))?;
+        let refuse = |refusal| Box::new(refused(cx, tried_header, refusal));
+        let unreadable = |failure| Box::new(handle::refuse(cx, Surface::Protocol, failure));
+        let query = visit.query().map_err(unreadable)?;
         check_query(&query).map_err(refuse)?;
         // atk:HDR-07
-        let body = visit.form().map_err(|failure| handle::refuse(cx, Surface::Protocol, failure))?;
+        let body = visit.form().map_err(unreadable)?;
         let credentials = Credentials::read(visit.request.all("authorization"), &body).map_err(refuse)?;
         Ok((Self { tenant: visit.site.tenant.clone(), credentials, tried_header }, body))
     }

@@ -440,8 +440,8 @@ record! {
 
 mod downstream;
 
+pub use downstream::Revoked;
 pub(crate) use downstream::*;
-pub use downstream::{ClientSource, IdentityMode, Revoked};
 
 #[cfg(test)]
 mod tests;

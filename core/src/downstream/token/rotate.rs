@@ -3,9 +3,9 @@
 //! ```text
 //! begin                 -> AwaitFamily  [Read]
 //! AwaitFamily + found   -> Identifying  [Identify]     the token is the current one, and the host's last answer is old
-//!                       -> Rotating     [Transaction]
-//! Identifying + answer  -> Rotating     [Transaction]  a rejection is committed as the end of the family
-//! Rotating    + done    -> the response
+//!                       -> Committing   [Transaction]
+//! Identifying + answer  -> Committing   [Transaction]  a rejection is committed as the end of the family
+//! Committing  + done    -> the response
 //! ```
 
 use super::super::credential::{Presented, TokenKind, same, token_hash};
@@ -33,7 +33,7 @@ const UNUSABLE: Refusal = Refusal::new(
 pub(crate) enum Rotating {
     AwaitFamily(Box<Rotate>),
     Identifying(Box<Rotate>),
-    Rotating { tenant: TenantId, tried_header: bool, transaction: Box<Transaction<Rotate>> },
+    Committing { tenant: TenantId, tried_header: bool, transaction: Box<Transaction<Rotate>> },
 }
 
 impl Rotating {
@@ -65,7 +65,7 @@ impl Rotating {
                 };
                 Self::rotate(cx, *rotate)
             }
-            (Self::Rotating { tenant, tried_header, transaction }, answer) => {
+            (Self::Committing { tenant, tried_header, transaction }, answer) => {
                 let step = transaction.step(cx, answer);
                 Self::rotated(cx, tenant, tried_header, step)
             }
@@ -108,7 +108,7 @@ impl Rotating {
         match step {
             Progress::Perform(transaction, effect) => {
                 let transaction = Box::new(transaction);
-                Progress::Perform(Self::Rotating { tenant, tried_header, transaction }, effect)
+                Progress::Perform(Self::Committing { tenant, tried_header, transaction }, effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(rotated)) => {
