@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::moment::UnixMillis;
 use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::protocol::scopes::Scopes;
+use crate::store::records::Revoked as WhySignedOut;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -128,6 +130,11 @@ pub enum What {
     },
     /// A key was nobody's.
     KeyRefused,
+    /// A code or a refresh token of the gateway was used a second time; its sign-in is ended.
+    ReplaySeen {
+        /// The client that it was given to.
+        client: String,
+    },
     /// Our client was registered at an issuer.
     Registered {
         /// At which.
@@ -156,6 +163,25 @@ pub enum What {
     },
     /// An upstream was connected within a consent session; it is the owner's once that ends well.
     Staged,
+    /// A client of the gateway has got its first tokens.
+    SignedIn {
+        /// Which client.
+        client: String,
+        /// What it was allowed.
+        scopes: Scopes,
+    },
+    /// The tokens of a client of the gateway are dead.
+    SignedOut {
+        /// Which client.
+        client: String,
+        /// Why.
+        reason: WhySignedOut,
+    },
     /// Policy withdrew the right to use a connection.
     Suspended,
+    /// A client of the gateway has new tokens.
+    TokensRefreshed {
+        /// Which client.
+        client: String,
+    },
 }

@@ -15,8 +15,10 @@ use super::pages::{Frame, MessagePage, Page};
 use super::register::Register;
 use super::request::{Request, SignedIn};
 use super::response::Response;
+use super::revoke::Revoke;
 use super::route::{Route, Surface};
 use super::site::Site;
+use super::token::Token;
 use super::visit::{Method, Visit};
 use crate::engine::Engine;
 use crate::error::{Code, Failure, Retry};
@@ -86,6 +88,8 @@ endpoints! {
     Managing(Managing),
     Consenting(Consenting),
     Register(Register),
+    Revoke(Revoke),
+    Token(Token),
 }
 
 /// What is known of a request whatever becomes of it.
@@ -166,6 +170,14 @@ impl Handling {
             }
             (Route::ResourceMetadata(path), Method::Get) => {
                 Progress::done(metadata::resource(cx, &visit.site, path))
+            }
+            (Route::Revoke, Method::Post) => {
+                let step = Revoke::begin(cx, &visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Revoke(ground, Box::new(machine)))
+            }
+            (Route::Token, Method::Post) => {
+                let step = Token::begin(cx, &visit);
+                Self::follow(cx, ground, step, |ground, machine| State::Token(ground, Box::new(machine)))
             }
             _ => Progress::done(refuse(cx, surface, Code::MethodRefused.into())),
         }

@@ -4,6 +4,7 @@
 //! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
 //! per endpoint.
 
+pub mod authenticate;
 mod authorization;
 mod authorize;
 mod browser;
@@ -13,16 +14,22 @@ pub mod config;
 mod connect;
 mod connections;
 pub(crate) mod consent;
+mod credential;
+mod family;
 pub mod handle;
 mod metadata;
 pub mod pages;
-mod parameters;
+pub(crate) mod parameters;
 mod person;
 mod register;
 pub mod request;
 pub mod response;
+mod revoke;
 mod route;
 mod services;
+pub mod sign_ins;
 mod site;
+mod token;
+mod token_client;
 mod visit;
 mod who;

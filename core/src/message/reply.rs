@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 r#"{"identify":{}}"#.to_owned(),
-                "expected one of `commit`, `http`, `read`, `scan`, `start`, `woke`",
+                "expected one of `commit`, `http`, `identity`, `read`, `scan`, `start`, `woke`",
             ),
             (r#"{"woke":{"after_ms":-1}}"#.to_owned(), "`woke.after_ms`: expected a whole number"),
             (r#"{"woke":{"after_ms":1,"early":true}}"#.to_owned(), "`woke.early`: unknown member"),

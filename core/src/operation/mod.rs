@@ -150,7 +150,8 @@ impl<M: Machine> Operation<M> {
     /// The events so far, each with the principal that acted.
     fn signed_events(&mut self) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
-        events.iter_mut().for_each(|event| event.actor.clone_from(&self.actor));
+        let unsigned = events.iter_mut().filter(|event| event.actor.is_none());
+        unsigned.for_each(|event| event.actor.clone_from(&self.actor));
         events
     }
 
@@ -325,6 +326,14 @@ impl Context<'_> {
     /// Notes what happened to the connection at a place.
     pub(crate) fn emit_about(&mut self, place: &Place, what: What) {
         self.emit(&place.tenant, Some(&place.owner), Some(&place.connector), what);
+    }
+
+    /// Notes what a principal has done in its own matters, known only now by what its client has shown.
+    pub(crate) fn emit_as(&mut self, tenant: &TenantId, principal: &Principal, what: What) {
+        self.emit(tenant, Some(principal), None, what);
+        if let Some(event) = self.events.last_mut() {
+            event.actor = Some(principal.clone());
+        }
     }
 
     /// Notes what happened.

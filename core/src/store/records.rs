@@ -443,6 +443,7 @@ record! {
 
 mod downstream;
 
+pub use downstream::Revoked;
 pub(crate) use downstream::*;
 
 #[cfg(test)]

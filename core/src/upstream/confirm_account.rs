@@ -224,7 +224,11 @@ mod tests {
         assert!(sent[0].contains("canary-refresh-alice") && sent[1].contains("canary-access-alice"));
         assert_eq!(
             desk.news(),
-            [What::Connected { generation: 5, parent: false, protected: true }, What::Revoked, What::Revoked]
+            [
+                What::Connected { generation: 5, parent: false, protected: true, challenge: None },
+                What::Revoked,
+                What::Revoked
+            ]
         );
         let due = connection.due.unwrap();
         assert!(desk.has(&place("alice", "files").due(due)));

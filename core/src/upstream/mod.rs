@@ -29,7 +29,7 @@ pub mod report_rejected;
 mod request;
 pub mod resolve;
 pub mod secrets;
-mod single;
+pub(crate) mod single;
 mod stale;
 pub mod status;
 pub mod suspend;

@@ -48,6 +48,8 @@ pub(crate) struct Desk {
     /// Whole answers for the next HTTP exchanges, before those statuses.
     pub(crate) replies: VecDeque<HttpReply>,
     pub(crate) requests: Vec<HttpRequest>,
+    /// What the host says of anybody.
+    pub(crate) identity: IdentityReply,
     rows: BTreeMap<Key, Versioned>,
     version: u64,
     steps: u64,
@@ -72,6 +74,7 @@ impl Desk {
             answers: VecDeque::new(),
             replies: VecDeque::new(),
             requests: Vec::new(),
+            identity: IdentityReply::Unavailable,
             rows: BTreeMap::new(),
             version: 0,
             steps: 0,
@@ -165,8 +168,7 @@ impl Desk {
                     })
                 }))
             }
-            // Nobody here can say who anybody is.
-            Effect::Identify { .. } => Reply::Identity(IdentityReply::Unavailable),
+            Effect::Identify { .. } => Reply::Identity(self.identity.clone()),
             Effect::Read { keys } => {
                 assert!(keys.len() <= 1000, "a read of {} keys", keys.len());
                 Reply::Read(ReadReply::Found(keys.iter().map(|key| self.rows.get(key).cloned()).collect()))

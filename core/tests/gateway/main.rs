@@ -1,3 +1,4 @@
-//! The gateway as browsers and MCP clients see it, against the simulated world.
+//! The gateway, against the simulated world: what MCP clients and browsers bring to it, and what it answers.
 
 mod clients;
+mod tokens;

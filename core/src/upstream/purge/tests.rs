@@ -95,6 +95,7 @@ fn flow(status: FlowStatus) -> Flow {
         binding: Binding::Paste,
         consent: None,
         return_to: None,
+        challenge: None,
     }
 }
 
