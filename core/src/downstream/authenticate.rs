@@ -237,8 +237,8 @@ impl Authenticating {
                 let state = State::Noting(asked, Box::new(transaction));
                 Progress::Perform(Self(state), effect)
             }
-            Progress::Done(Ok(Some(family))) if asked.is_good(cx, &family) => asked.admit(cx, &family),
-            Progress::Done(Ok(_)) => asked.door.invalid_token(cx),
+            Progress::Done(Ok(Some(family))) => asked.admit(cx, &family),
+            Progress::Done(Ok(None)) => asked.door.invalid_token(cx),
             Progress::Done(Err(failure)) => unavailable(cx, failure),
         }
     }

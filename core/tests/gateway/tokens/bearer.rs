@@ -316,6 +316,8 @@ fn who_is_signed_out_while_the_host_is_asked_does_not_get_in() {
     let mut worker = Worker::new(asking);
     assert!(worker.run_until(&mut gateway.world, |effect| matches!(effect, Effect::Identify { .. })));
     assert_eq!(gateway.send(post("/revoke", &[("token", &token), ("client_id", EDITOR)])).status, 200);
+    let before = gateway.world.store.rows().clone();
     let outcome = worker.finish(&mut gateway.world);
+    assert_eq!(*gateway.world.store.rows(), before);
     assert!(matches!(outcome.result.unwrap(), Authenticated::Refused(response) if response.status == 401));
 }
