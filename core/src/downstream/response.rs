@@ -94,6 +94,10 @@ impl Response {
 impl Response {
     /// A page: rendered, never stored, never framed, with nothing from elsewhere.
     pub(crate) fn page(engine: &Engine, status: u16, page: Page) -> Self {
+        //= spec/oauth21.md#7-10
+        //# Login, consent and error pages MUST refuse to stand in another page, by CSP `frame-ancestors` and
+        //# by `X-Frame-Options` (AS-12, S).
+        // atk:CON-11
         let mut response = Self::empty(status)
             .with("Content-Type", "text/html; charset=utf-8")
             .never_stored()

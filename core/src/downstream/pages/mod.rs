@@ -2,8 +2,13 @@
 //!
 //! A host may render the same models itself; the rules are in the status and headers of the response, which it keeps.
 
+#[cfg(any(test, feature = "seam"))]
+mod examples;
 mod html;
 mod name;
+#[cfg(test)]
+mod tests;
+mod words;
 
 pub(crate) use self::html::policy;
 pub use self::name::DisplayName;
@@ -52,6 +57,8 @@ pub struct ClientShown {
     pub document_host: Option<String>,
     /// The host, or the scheme, at which it will get the answer, in ASCII.
     pub redirect_host: String,
+    /// The whole of that address, as it was registered.
+    pub redirect_uri: String,
     /// It answers on the person's own machine, where any program may listen.
     pub loopback: bool,
     /// It answers through a scheme that any program may claim.
@@ -67,6 +74,15 @@ pub struct IdentityShown {
     pub kind: &'static str,
     /// Its id.
     pub id: DisplayName,
+}
+
+/// Whose something is, where it is not the person's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OwnerShown {
+    /// As people read it.
+    pub shown: IdentityShown,
+    /// The id byte for byte, which forms send back as `owner`, with the kind as `owner_kind`. What is shown may be cleaned and cut.
+    pub id: String,
 }
 
 /// Asks for the page again.
@@ -225,8 +241,8 @@ pub struct ConnectionsPage {
     pub frame: Frame,
     /// Who the person is.
     pub identity: IdentityShown,
-    /// Actions: `/connect` and `/disconnect` with `connector` and, for others, `owner_kind` and `owner`; `/confirm` with `held_since`
-    /// and `accept`; `/revoke` with `family`.
+    /// Actions: `/connect`, `/disconnect` and `/confirm` with `connector` and, for others, `owner_kind` and `owner`; `/confirm` also with
+    /// `held_since` and `accept` (`true` or `false`); `/revoke` with `family`.
     pub form: FormTarget,
     /// Their own connections, and those they manage.
     pub connections: Vec<ConnectionShown>,
@@ -246,7 +262,7 @@ pub struct ConnectionShown {
     /// The host of the upstream.
     pub host: String,
     /// Whose it is, where it is not the person's own.
-    pub owner: Option<IdentityShown>,
+    pub owner: Option<OwnerShown>,
     /// One of `connected`, `connecting`, `disconnected`, `expired`, `needs_reauth`, `needs_scope`, `suspended`, `error`.
     pub state: &'static str,
     /// More about the state: a reason or a slug.
