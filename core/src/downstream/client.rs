@@ -457,6 +457,7 @@ impl ClientRecord {
         ClientShown {
             name: DisplayName::new(self.name.as_deref().unwrap_or("A client without a name")),
             document_host: self.document_authority(),
+            redirect_uri: redirect_uri.to_owned(),
             redirect_host: redirect.map_or_else(|_| as_text(), ClientRedirect::host_shown),
             loopback: redirect.is_ok_and(ClientRedirect::is_loopback),
             private_scheme: redirect.is_ok_and(ClientRedirect::is_private),

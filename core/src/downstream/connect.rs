@@ -11,7 +11,7 @@
 
 use super::consent::{identity, shown_principal};
 use super::handle::{Endpoint, frame};
-use super::pages::{ConnectPage, DisplayName, Page, ServiceShown, ServiceState};
+use super::pages::{ConnectPage, DisplayName, OwnerShown, Page, ServiceShown, ServiceState};
 use super::person::{Person, sign_in};
 use super::response::Response;
 use super::visit::{Method, Visit};
@@ -247,7 +247,7 @@ fn page(
             scopes: scopes.iter().map(str::to_owned).collect(),
         },
         reason,
-        owner: other.map(shown_principal),
+        owner: other.map(|owner| OwnerShown { shown: shown_principal(owner), id: owner.id().to_owned() }),
     };
     Response::page(cx.engine, 200, Page::Connect(Box::new(page))).with_cookie(person.browser.cookie(cx))
 }

@@ -11,7 +11,7 @@
 
 use super::consent::{identity, shown_principal};
 use super::handle::{Endpoint, frame};
-use super::pages::{ConnectionShown, ConnectionsPage, DisplayName, Notice, Page, SignedInClient};
+use super::pages::{ConnectionShown, ConnectionsPage, DisplayName, Notice, OwnerShown, Page, SignedInClient};
 use super::person::{Person, sign_in};
 use super::response::Response;
 use super::services::host;
@@ -123,7 +123,7 @@ impl Managing {
             Act::Confirm => {
                 let held_since = person.form.get("held_since").and_then(|text| text.parse().ok());
                 let held_since = UnixMillis(held_since.ok_or(Code::RequestMalformed)?);
-                let accept = person.form.get("accept") == Some("yes");
+                let accept = person.form.get("accept") == Some("true");
                 let arguments = ConfirmAccount { caller, owner, connector, held_since, accept };
                 let step = ConfirmingAccount::within(arguments).step(cx, Answer::Start);
                 Self::confirming(act, person, step)
@@ -266,7 +266,8 @@ fn shown(person: &Person, seen: &Seen) -> ConnectionShown {
         connector: status.connector.as_str().to_owned(),
         name: DisplayName::new(status.connector.as_str()),
         host: host(&seen.connector),
-        owner: (status.owner != person.caller.principal).then(|| shown_principal(&status.owner)),
+        owner: (status.owner != person.caller.principal)
+            .then(|| OwnerShown { shown: shown_principal(&status.owner), id: status.owner.id().to_owned() }),
         state,
         detail,
         account: status.account.as_deref().map(DisplayName::new),

@@ -137,6 +137,7 @@ impl Standing {
             Err(_) => ClientShown {
                 name: DisplayName::new(""),
                 document_host: None,
+                redirect_uri: String::new(),
                 redirect_host: String::new(),
                 loopback: false,
                 private_scheme: false,

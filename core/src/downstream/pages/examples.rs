@@ -290,7 +290,8 @@ impl Examples<'_> {
             },
             ..own.clone()
         };
-        let team = ConnectPage { reason: "step_up", owner: Some(self.who("team", "support")), ..own.clone() };
+        let team =
+            ConnectPage { reason: "step_up", owner: Some(self.owner("team", "support")), ..own.clone() };
         [("connect", own), ("connect-again", again), ("connect-more", team)]
             .map(|(name, page)| (name, Page::Connect(Box::new(page))))
     }

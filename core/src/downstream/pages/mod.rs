@@ -224,14 +224,14 @@ pub struct ConnectPage {
     pub frame: Frame,
     /// Who the person is.
     pub identity: IdentityShown,
-    /// Actions: the path itself.
+    /// Actions: the path itself, with `connector` and, for others, `owner_kind` and `owner`.
     pub form: FormTarget,
     /// The upstream.
     pub service: ServiceShown,
     /// Why: the reason of the challenge (`connect`, `reconnect`, `step_up`).
     pub reason: &'static str,
     /// For whom, where it is not for the person.
-    pub owner: Option<IdentityShown>,
+    pub owner: Option<OwnerShown>,
 }
 
 /// The person's connected accounts.
