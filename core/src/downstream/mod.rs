@@ -15,7 +15,7 @@ mod connect;
 mod connections;
 pub(crate) mod consent;
 mod credential;
-mod family;
+pub(crate) mod family;
 pub mod handle;
 mod metadata;
 pub mod pages;
