@@ -1,5 +1,6 @@
 //! The gateway, against the simulated world: what MCP clients and browsers bring to it, and what it answers.
 
+mod accounts;
 mod browser;
 mod clients;
 mod consent;
