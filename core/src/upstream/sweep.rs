@@ -63,8 +63,8 @@ const fn default_limit() -> u32 {
 
 /// LIMIT: most entries take two writes of a commit of a hundred.
 const LIMIT_MAX: u32 = 50;
-/// LIMIT: with room for the last entry.
-const WRITES_MAX: usize = 98;
+/// LIMIT: of a commit.
+const WRITES_MAX: usize = 100;
 
 /// What one call of `sweep` has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]

@@ -33,6 +33,7 @@ use self::keys::CountWrong;
 pub(crate) use self::show::{identity, shown_principal};
 use super::browser::{Browser, check_form};
 use super::client::{Fetch, FindClient, FoundClient};
+use super::credential::new_code;
 use super::handle::Endpoint;
 use super::pages::ServiceShown;
 use super::parameters::Parameters;
@@ -596,7 +597,7 @@ impl Consenting {
         {
             return Progress::fail(failure);
         }
-        let code = Secret::new(format!("gwc_{}", cx.moment.entropy.token("consent/code").expose()));
+        let code = new_code(&cx.moment.entropy, "consent/code");
         let step = Transaction::begin(
             cx,
             Finish {
