@@ -200,7 +200,7 @@ fn half_a_sign_in_approves_nothing() {
     let (path, fields) = form(&approval, "/approve", &[]);
     alice.who.as_mut().unwrap().auth_time = None;
     let answer = alice.post(&mut gateway, &path, &fields, &[]);
-    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"));
     assert_eq!(rows(&gateway, Kind::Code), 0);
     // Nor does it choose an identity.
     let mut half = Browser::of("alice");
@@ -239,6 +239,7 @@ fn the_upstreams_answer_counts_in_the_browser_that_went_there() {
     alice.open(&mut gateway, &authorize_target(&client, ""));
     let answer = alice.open(&mut gateway, &back);
     assert_eq!((answer.status, slug(&answer)), (403, "user.binding_mismatch"));
+    assert!(gateway.events.iter().any(|what| matches!(what, What::CallbackMisdirected { .. })));
     // And with Mallory's cookie, but Alice's login, it is not Mallory's either.
     let mut mixed = Browser { who: alice.who.clone(), ..mallory.clone() };
     let answer = mixed.open(&mut gateway, &back);
@@ -413,7 +414,7 @@ fn a_login_that_is_not_sent_with_another_sites_navigation_arrives_at_the_second_
     // Nobody is signed in then either: it says so, and the flow is as it was.
     let target = page.target.clone();
     let answer = alice.get(&mut gateway, &target);
-    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"));
     alice.who = who;
     let landed = alice.open(&mut gateway, &target);
     assert_eq!(landed.status, 200);
