@@ -10,6 +10,7 @@ use grantway_core::downstream::request::{Request, SignedIn};
 use grantway_core::downstream::response::Response;
 use grantway_core::engine::{Engine, EngineConfig};
 use grantway_core::event::What;
+use grantway_core::operation::{Effect, Reply, Step};
 use grantway_core::principal::{Caller, ConnectorId, Principal, Role, TenantId};
 use grantway_core::protocol::scopes::Scopes;
 use grantway_core::secret::{Secret, SecretBytes};
@@ -256,6 +257,47 @@ impl Browser {
         let response = gateway.handle(request, self.who.clone());
         self.keep(&response);
         response
+    }
+
+    /// As `post`, and before the first commit is looked for again something else happens: just before the last read.
+    pub(crate) fn post_beside(
+        &mut self,
+        gateway: &mut Gateway,
+        path: &str,
+        fields: &[(String, String)],
+        meanwhile: impl FnOnce(&mut Gateway),
+    ) -> Response {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut headers = self.headers();
+        for (name, value) in [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", GATEWAY)] {
+            headers.push((name.to_owned(), Secret::new(value)));
+        }
+        let body = SecretBytes::new(form.finish().into_bytes());
+        let request = Request { method: "POST".to_owned(), headers, body, ..Request::get(path) };
+        let (tenant, signed_in) = (gateway.tenant.clone(), self.who.clone());
+        let mut operation = gateway.engine.handle(Handle { tenant, request, signed_in });
+        let (mut reply, mut meanwhile) = (Reply::Start, Some(meanwhile));
+        loop {
+            let moment = gateway.world.moment();
+            match operation.step(&moment, reply).unwrap() {
+                Step::Done(outcome) => {
+                    gateway.events.extend(outcome.events.into_iter().map(|event| event.what));
+                    let response = outcome.result.unwrap();
+                    self.keep(&response);
+                    return response;
+                }
+                Step::Perform(effect) => {
+                    // The last read is that of everything the commit is about.
+                    if matches!(&effect, Effect::Read { keys } if keys.len() > 2)
+                        && let Some(meanwhile) = meanwhile.take()
+                    {
+                        meanwhile(gateway);
+                    }
+                    reply = gateway.world.perform(effect, 0).unwrap();
+                }
+            }
+        }
     }
 
     /// Presses the button of the form whose action ends so, and whose hidden fields hold `with`.

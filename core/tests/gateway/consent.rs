@@ -152,6 +152,45 @@ fn a_consent_session_is_one_browsers_own_and_given_again_to_that_one_alone() {
     assert_eq!(slug(&alice.get(&mut gateway, &consent)), "user.consent_expired");
 }
 
+// P26
+#[test]
+fn a_session_whose_time_is_over_stays_over_though_the_clock_is_set_back() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (consent, _) = at_approval(&mut gateway, &mut alice, &client);
+    let before = gateway.world.now();
+    gateway.world.advance(30 * 60_000);
+    for _ in 0..2 {
+        assert_eq!(slug(&alice.get(&mut gateway, &consent)), "user.consent_expired");
+        gateway.world.set_clock(before);
+    }
+}
+
+#[test]
+fn an_approval_of_whoever_has_become_somebody_else_meanwhile_grants_nothing() {
+    use grantway_core::downstream::config::IdentityMode;
+    let mut gateway =
+        Gateway::with(|config| config.identity = vec![IdentityMode::User, IdentityMode::Session]);
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let page = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "user")]);
+    let consent = back.header("location").unwrap().to_owned();
+    let approval = alice.open(&mut gateway, &format!("{consent}/approve"));
+    let services = alice.open(&mut gateway, &consent);
+    // The approval is on its way, up to its last read, when the other tab changes who she is.
+    let (path, fields) = form(&approval, "/approve", &[]);
+    let mut other = alice.clone();
+    let answer = alice.post_beside(&mut gateway, &path, &fields, |gateway| {
+        let back = other.press(gateway, &services, "/change", &[]);
+        let page = other.follow(gateway, back);
+        other.press(gateway, &page, "/identify", &[("mode", "session")]);
+    });
+    assert_eq!(slug(&answer), "user.consent_stale");
+    assert_eq!(rows(&gateway, Kind::Code), 0);
+}
+
 // atk:CON-04
 #[test]
 fn a_form_counts_only_from_its_own_page_browser_and_person() {
