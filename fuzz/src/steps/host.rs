@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use grantway_core::moment::{Moment, UnixMillis};
 use grantway_core::operation::{
-    CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply,
-    Version, Versioned, Write,
+    CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, IdentityReply, NotSent, Peer, ReadReply,
+    Reply, ScanReply, Version, Versioned, Write,
 };
 use grantway_core::secret::SecretBytes;
 use grantway_core::store::Key;
@@ -83,6 +83,7 @@ impl Host {
                 mine(prefix);
             }
             Effect::Http(request) => check_request(request),
+            Effect::Identify { tenant: asked, .. } => assert_eq!(asked.as_str(), tenant),
             Effect::Sleep { for_ms, watch } => {
                 assert!(*for_ms <= 10_000);
                 watch.iter().for_each(mine);
@@ -125,6 +126,10 @@ impl Host {
                     let (entries, more) = self.store.scan(&prefix, after.as_ref(), limit);
                     ScanReply::Page { entries, more: more || fault > 40 }
                 }
+            }),
+            Effect::Identify { .. } => Reply::Identity(match fault % 2 {
+                1 => IdentityReply::Rejected,
+                _ => IdentityReply::Unavailable,
             }),
             Effect::Sleep { for_ms, .. } => {
                 let after_ms = match fault {
