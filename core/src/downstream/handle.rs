@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::api::Serving;
 use super::authorize::Authorizing;
 use super::callback::CallingBack;
 use super::connect::Connecting;
@@ -83,6 +84,7 @@ macro_rules! endpoints {
 
 endpoints! {
     Authorizing(Authorizing),
+    Serving(Serving),
     CallingBack(CallingBack),
     Connecting(Connecting),
     Managing(Managing),
@@ -141,7 +143,11 @@ impl Handling {
     ) -> Progress<Self, Response> {
         let surface = ground.surface;
         match (route, visit.method) {
-            (_, Method::Options) if surface != Surface::Page => Progress::done(preflight()),
+            (Route::Api(path), Method::Get | Method::Post) => {
+                let step = Serving::begin(cx, visit, path);
+                Self::follow(cx, ground, step, |ground, it| State::Serving(ground, Box::new(it)))
+            }
+            (route, Method::Options) if route.is_for_scripts() => Progress::done(preflight()),
             (Route::Authorize, Method::Get) => {
                 let step = Authorizing::begin(cx, visit);
                 Self::follow(cx, ground, step, |ground, it| State::Authorizing(ground, Box::new(it)))
@@ -313,8 +319,12 @@ fn status(failure: &Failure) -> u16 {
     match failure.code() {
         Code::PageUnknown | Code::GatewayMissing | Code::ConnectorUnknown | Code::ConsentUnknown => 404,
         Code::MethodRefused => 405,
-        Code::FormRefused | Code::NotAllowed | Code::BindingMismatch | Code::PrincipalMismatch => 403,
-        Code::SignInNeeded => 401,
+        // Not 401, which would have to name a scheme that a browser can answer with (RFC 9110 §15.5.2).
+        Code::SignInNeeded
+        | Code::FormRefused
+        | Code::NotAllowed
+        | Code::BindingMismatch
+        | Code::PrincipalMismatch => 403,
         Code::ClientLimit | Code::KeyPaused => 429,
         Code::StoreIntegrity | Code::Internal => 500,
         code if code.retry() == Retry::Later && code.fault() != crate::error::Fault::Peer => 503,

@@ -5,6 +5,7 @@
 //! start          -> Recognizing   [Read, Identify]  who is in this browser
 //! Recognizing    -> AwaitConsent  [Read]
 //! AwaitConsent   -> 303 to the client               it has ended here, and not long ago
+//!                -> Expiring      [Read]            its time is over
 //!                -> AwaitKey      [Identify]        POST identify with a key
 //!                -> Turning       [Read]            POST identify, change, deny
 //!                -> identify page                   nobody has said who they are, or somebody else is in the browser now
@@ -25,7 +26,7 @@ mod finish;
 mod keys;
 mod show;
 
-use self::check::{Check, Skip};
+use self::check::{Check, Expire, Skip};
 use self::choose::{TakeTurn, Turn, Turned};
 use self::drop::Staging;
 use self::finish::{Finish, Finished};
@@ -33,6 +34,7 @@ use self::keys::CountWrong;
 pub(crate) use self::show::{identity, shown_principal};
 use super::browser::{Browser, check_form};
 use super::client::{Fetch, FindClient, FoundClient};
+use super::credential::new_code;
 use super::handle::Endpoint;
 use super::pages::ServiceShown;
 use super::parameters::Parameters;
@@ -120,13 +122,14 @@ enum State {
     Beginning(Box<Beginning>),
     Checking(Box<Standing>, Box<Transaction<Check>>),
     Counting(Box<Stored<ConsentRecord>>, Box<Transaction<CountWrong>>),
+    Expiring(Box<Transaction<Expire>>),
     FindingClient(Box<Stored<ConsentRecord>>, Caller, Box<FindClient>),
     Finishing(Box<Transaction<Finish>>),
     Listing(Box<Standing>, Box<Listing>),
     Recognizing(Box<Recognizing>),
     Skipping(Box<Transaction<Skip>>),
-    /// With the session cookie to be set.
-    Turning(Option<Secret>, Box<Transaction<TakeTurn>>),
+    /// With the session cookie to be set, and who the person says they are.
+    Turning(Option<Secret>, Option<Identity>, Box<Transaction<TakeTurn>>),
 }
 
 /// A consent session with its client and the person in it.
@@ -200,7 +203,9 @@ impl Consenting {
             };
         }
         if !stored.record.is_open(cx) {
-            return Progress::fail(Code::ConsentExpired);
+            // P26: committed before it is said, so that a clock set back cannot revive it. What is staged is the sweep's.
+            let step = Transaction::begin(cx, Expire { key });
+            return Self::expiring(desk, step);
         }
         if !desk.act.is_shown() {
             let person = desk.person(&stored.record);
@@ -224,6 +229,16 @@ impl Consenting {
             Act::Change => Self::turn(cx, desk, stored, Turn::Forget, None),
             Act::Deny => Self::turn(cx, desk, stored, Turn::Deny, None),
             _ => Self::go_on(cx, desk, stored),
+        }
+    }
+
+    fn expiring(desk: Box<Desk>, step: Progress<Transaction<Expire>, ()>) -> Progress<Self, Response> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                Progress::Perform(Self { desk, state: State::Expiring(Box::new(transaction)) }, effect)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(())) => Progress::fail(Code::ConsentExpired),
         }
     }
 
@@ -354,19 +369,24 @@ impl Consenting {
         cookie: Option<Secret>,
     ) -> Progress<Self, Response> {
         let staging = desk.staging(&stored.record);
+        let identity = match &turn {
+            Turn::Choose(identity, _) => Some(identity.clone()),
+            Turn::Deny | Turn::Forget => None,
+        };
         let step = Transaction::begin(cx, TakeTurn { staging, seen: Box::new(stored), turn });
-        Self::turning(cx, desk, cookie, step)
+        Self::turning(cx, desk, cookie, identity, step)
     }
 
     fn turning(
         cx: &mut Context<'_>,
         desk: Box<Desk>,
         cookie: Option<Secret>,
+        identity: Option<Identity>,
         step: Progress<Transaction<TakeTurn>, Turned>,
     ) -> Progress<Self, Response> {
         let turned = match step {
             Progress::Perform(transaction, effect) => {
-                let state = State::Turning(cookie, Box::new(transaction));
+                let state = State::Turning(cookie, identity, Box::new(transaction));
                 return Progress::Perform(Self { desk, state }, effect);
             }
             Progress::Done(Err(failure)) => return Progress::fail(failure),
@@ -374,9 +394,11 @@ impl Consenting {
         };
         match turned {
             Turned::GoOn => {
-                if desk.act == Act::Identify {
-                    let mode = desk.form.get("mode").unwrap_or_default().to_owned();
-                    cx.emit(&desk.visit.site.tenant, None, None, What::IdentityChosen { mode });
+                if let Some(identity) = identity {
+                    cx.acts(&identity.principal);
+                    let mode = identity.mode.as_str().to_owned();
+                    let owner = Some(&identity.principal);
+                    cx.emit(&desk.visit.site.tenant, owner, None, What::IdentityChosen { mode });
                 }
                 Progress::done(desk.back().with_cookie(cookie))
             }
@@ -408,6 +430,7 @@ impl Consenting {
             });
             return Progress::done(desk.identify_page(cx, &stored.record, failure.as_ref()));
         };
+        cx.acts(&caller.principal);
         //= spec/mcp-2026-07-28.md#reg-client-id-metadata-documents
         //# The document behind a client id that is a URL MUST be got by GET, an answer of 200 with JSON alone being
         //# one, and redirects not followed (REG-21, S).
@@ -588,7 +611,7 @@ impl Consenting {
         {
             return Progress::fail(failure);
         }
-        let code = Secret::new(format!("gwc_{}", cx.moment.entropy.token("consent/code").expose()));
+        let code = new_code(&cx.moment.entropy, "consent/code");
         let step = Transaction::begin(
             cx,
             Finish {
@@ -622,10 +645,10 @@ impl Consenting {
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(finished)) => {
                 let tenant = &desk.visit.site.tenant;
-                let owner = desk.who.anybody().map(|caller| caller.principal.clone());
-                cx.emit(tenant, owner.as_ref(), None, What::Approved);
+                let owner = finished.owner.clone();
+                cx.emit(tenant, Some(&owner), None, What::Approved);
                 for connector in &finished.promoted {
-                    cx.emit(tenant, owner.as_ref(), Some(connector), What::Promoted);
+                    cx.emit(tenant, Some(&owner), Some(connector), What::Promoted);
                 }
                 Progress::done(Response::see_other(finished.redirect.expose()))
             }
@@ -659,6 +682,10 @@ impl Endpoint for Consenting {
                 let step = transaction.step(cx, answer);
                 Self::counting(cx, desk, *stored, step)
             }
+            (State::Expiring(transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::expiring(desk, step)
+            }
             (State::FindingClient(stored, caller, find), answer) => {
                 let step = find.step(cx, answer);
                 Self::finding(cx, desk, *stored, caller, step)
@@ -679,9 +706,9 @@ impl Endpoint for Consenting {
                 let step = transaction.step(cx, answer);
                 Self::skipping(desk, step)
             }
-            (State::Turning(cookie, transaction), answer) => {
+            (State::Turning(cookie, identity, transaction), answer) => {
                 let step = transaction.step(cx, answer);
-                Self::turning(cx, desk, cookie, step)
+                Self::turning(cx, desk, cookie, identity, step)
             }
             _ => Progress::fail(Code::Internal),
         }

@@ -82,7 +82,7 @@ record! {
 /// How a client came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ClientSource {
+pub(crate) enum ClientSource {
     /// Its id is the URL of its metadata document.
     Document,
     /// It registered itself (RFC 7591).
@@ -163,6 +163,17 @@ pub enum IdentityMode {
     Session,
     /// By the host's own login.
     User,
+}
+
+impl IdentityMode {
+    /// Its name in messages: `key`, `session`, `user`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Session => "session",
+            Self::User => "user",
+        }
+    }
 }
 
 record! {
