@@ -305,8 +305,6 @@ fn answer(reply: &Reply, line: &mut String) {
         Reply::Identity(IdentityReply::Caller(_)) => write!(line, " -> a caller"),
         Reply::Identity(other) => write!(line, " -> {other:?}"),
         Reply::Http(other) => write!(line, " -> {other:?}"),
-        Reply::Identity(IdentityReply::Caller(_)) => write!(line, " -> somebody"),
-        Reply::Identity(other) => write!(line, " -> {other:?}"),
         Reply::Read(ReadReply::Found(records)) => {
             let versions =
                 records.iter().map(|r| r.as_ref().map_or("-".into(), |r| format!("v{}", r.version.0)));
