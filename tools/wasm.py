@@ -28,7 +28,13 @@ def toolchain() -> tuple[str, list[str], dict[str, str]]:
         return "cargo", [], {}
     setup.debian("rustc-web", "cargo-web", "rust-web-src")
     # Its library has no prebuilt part for the target: it is built along, which only a bootstrap compiler takes.
-    return "/usr/bin/cargo", ["-Zbuild-std=std,panic_abort"], {"RUSTC": "/usr/bin/rustc", "RUSTC_BOOTSTRAP": "1"}
+    env = {"RUSTC": "/usr/bin/rustc", "RUSTC_BOOTSTRAP": "1"}
+    # Nor does it bring the target's linker, which every toolchain of rustup has.
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
+    linker = next(Path(sysroot).glob("lib/rustlib/*/bin/rust-lld"), None)
+    if linker:
+        env["CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER"] = str(linker)
+    return "/usr/bin/cargo", ["-Zbuild-std=std,panic_abort"], env
 
 
 def imports(module: bytes) -> int:
