@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use grantway_core::address::AddressPolicy;
 use grantway_core::operation::{
-    Action, CommitReply, Effect, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, Precondition, ReadReply, Reply,
-    ScanReply, Version, Versioned, Whom, Write,
+    Action, CommitReply, Effect, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, Precondition,
+    ReadReply, Reply, ScanReply, Version, Versioned, Whom, Write,
 };
 use grantway_core::secret::SecretBytes;
 use grantway_core::store::Key;

@@ -98,7 +98,19 @@ fn the_page_names_every_argument_and_every_member() {
             assert!(section.contains(&format!("`{member}`")), "{operation}: {member}");
         }
     }
-    for definition in ["engine", "gateway", "gateway_resource", "gateway_request", "signed_in", "caller", "connector", "identify", "http", "write", "failure"] {
+    for definition in [
+        "engine",
+        "gateway",
+        "gateway_resource",
+        "gateway_request",
+        "signed_in",
+        "caller",
+        "connector",
+        "identify",
+        "http",
+        "write",
+        "failure",
+    ] {
         for member in members(definition) {
             assert!(page.contains(&format!("`{member}`")), "{definition}: {member}");
         }
