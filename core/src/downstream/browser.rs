@@ -84,18 +84,28 @@ pub(crate) fn check_form(
     //= spec/mcp-best-practices.md#consent-ui-requirements
     //# The consent page MUST name the client, the upstream scopes asked for and the registered redirect URI,
     //# MUST be protected against CSRF, and MUST NOT be framed (CON-03, B/S).
+    check_origin(visit)?;
+    let browser = browser.ok_or_else(|| refused("the browser sent no cookie"))?;
+    let expected = browser.form_token(page, person);
+    let given = form_token.unwrap_or_default();
+    if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
+        return Err(refused("it is not the form of this browser, page and person"));
+    }
+    Ok(())
+}
+
+/// Refuses what a browser says comes from another site.
+///
+/// # Errors
+/// `user.form_refused`.
+pub(crate) fn check_origin(visit: &Visit) -> Result<(), Failure> {
+    let refused = |reason| Failure::new(Code::FormRefused).because(reason);
     // atk:CON-04
     if visit.request.all("origin").any(|origin| origin.expose() != visit.site.origin()) {
         return Err(refused("it comes from another site"));
     }
     if visit.request.all("sec-fetch-site").any(|site| site.expose() != "same-origin") {
         return Err(refused("it comes from another site"));
-    }
-    let browser = browser.ok_or_else(|| refused("the browser sent no cookie"))?;
-    let expected = browser.form_token(page, person);
-    let given = form_token.unwrap_or_default();
-    if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
-        return Err(refused("it is not the form of this browser, page and person"));
     }
     Ok(())
 }

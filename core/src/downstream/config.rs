@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 use crate::protocol::client_redirect::ClientRedirect;
 use crate::protocol::scopes::Scopes;
 use crate::protocol::url::is_own_path;
-use crate::store::records::IdentityMode;
+pub use crate::store::records::IdentityMode;
 
 /// The gateway: what MCP clients sign in at. Addresses follow from the engine's `base_url`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

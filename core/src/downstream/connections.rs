@@ -3,8 +3,11 @@
 //! ```text
 //! start       -> Recognizing   [Read, Identify]
 //! Recognizing -> sign-in page                       nobody is here
-//!             -> Overviewing   [Scan, Read]         GET: the page
+//!             -> Overviewing   [Scan, Read]         GET: the connections, then
+//!                Listing       [Scan, Read]         the sign-ins, then
+//!                AwaitClients  [Read]               their clients: the page
 //!             -> Disconnecting [Read, Http]         POST disconnect: 303
+//!             -> SigningOut    [Read]               POST revoke: 303
 //!             -> Confirming    [Read]               POST confirm: 303
 //!             -> Beginning     [Read, Http]         POST connect: 303 to the issuer
 //! ```
@@ -15,14 +18,21 @@ use super::pages::{ConnectionShown, ConnectionsPage, DisplayName, Notice, OwnerS
 use super::person::{Person, sign_in};
 use super::response::Response;
 use super::services::host;
+use super::sign_ins::{
+    ListSignIns, ListingSignIns, RevokeSignIn, RevokingSignIn, SignIn, SignInId, SignInRevoked,
+};
+use super::site::config;
 use super::visit::{Method, Visit};
 use super::who::{Recognizing, Who};
 use crate::error::{Code, Failure};
 use crate::moment::UnixMillis;
-use crate::operation::{Answer, Context, Machine, Progress};
+use crate::operation::{Answer, Context, Effect, Machine, Progress, Versioned};
+use crate::store::Key;
+use crate::store::records::ClientRecord;
 use crate::upstream::begin_connect::{BeginConnect, Beginning, Redirect};
 use crate::upstream::confirm_account::{AccountConfirmed, ConfirmAccount, ConfirmingAccount};
 use crate::upstream::disconnect::{Disconnect, Disconnected, Disconnecting};
+use crate::upstream::page::{PAGE_MAX, Page as Listed};
 use crate::upstream::status::{Overviewing, Seen, Status};
 
 /// What the forms of the page belong to.
@@ -41,17 +51,21 @@ enum Act {
     Confirm,
     Connect,
     Disconnect,
+    Revoke,
     Show,
 }
 
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 enum State {
+    AwaitClients(Box<Person>, Vec<Seen>, Vec<SignIn>),
     Beginning(Box<Beginning>),
     Confirming(Box<Person>, Box<ConfirmingAccount>),
     Disconnecting(Box<Person>, Box<Disconnecting>),
+    Listing(Box<Person>, Vec<Seen>, Box<ListingSignIns>),
     Overviewing(Box<Person>, Box<Overviewing>),
     Recognizing(Box<Visit>, Box<Recognizing>),
+    SigningOut(Box<Person>, Box<RevokingSignIn>),
 }
 
 impl Managing {
@@ -65,6 +79,7 @@ impl Managing {
             (Method::Post, Some("confirm")) => Act::Confirm,
             (Method::Post, Some("connect")) => Act::Connect,
             (Method::Post, Some("disconnect")) => Act::Disconnect,
+            (Method::Post, Some("revoke")) => Act::Revoke,
             _ => return Progress::fail(Code::PageUnknown),
         };
         let step = Recognizing::begin(cx, &visit);
@@ -104,10 +119,15 @@ impl Managing {
             return Ok(Self::overviewing(cx, act, person, step));
         }
         let caller = person.caller.clone();
+        if act == Act::Revoke {
+            let id = person.form.get("family").and_then(SignInId::parse).ok_or(Code::RequestMalformed)?;
+            let step = RevokingSignIn::within(RevokeSignIn { caller, id }).step(cx, Answer::Start);
+            return Ok(Self::signing_out(act, person, step));
+        }
         let owner = person.owner()?;
         let connector = person.connector().ok_or(Code::ConnectorUnknown)?;
         Ok(match act {
-            Act::Show => return Err(Code::Internal.into()),
+            Act::Revoke | Act::Show => return Err(Code::Internal.into()),
             Act::Connect => {
                 let mut arguments = BeginConnect::new(caller, connector);
                 arguments.owner = owner;
@@ -132,7 +152,7 @@ impl Managing {
     }
 
     fn overviewing(
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         act: Act,
         person: Box<Person>,
         step: Progress<Overviewing, Vec<Seen>>,
@@ -143,7 +163,53 @@ impl Managing {
                 Progress::Perform(Self { act, state }, effect)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
-            Progress::Done(Ok(seen)) => Progress::done(page(cx, &person, &seen, Vec::new())),
+            Progress::Done(Ok(seen)) => {
+                let caller = person.caller.clone();
+                let arguments = ListSignIns { caller, of: None, after: None, limit: PAGE_MAX };
+                let step = ListingSignIns::within(arguments).step(cx, Answer::Start);
+                Self::listing(cx, act, person, seen, step)
+            }
+        }
+    }
+
+    fn listing(
+        cx: &Context<'_>,
+        act: Act,
+        person: Box<Person>,
+        seen: Vec<Seen>,
+        step: Progress<ListingSignIns, Listed<SignIn>>,
+    ) -> Progress<Self, Response> {
+        let sign_ins = match step {
+            Progress::Perform(listing, effect) => {
+                let state = State::Listing(person, seen, Box::new(listing));
+                return Progress::Perform(Self { act, state }, effect);
+            }
+            Progress::Done(Err(failure)) => return Progress::fail(failure),
+            Progress::Done(Ok(page)) => page.items,
+        };
+        if sign_ins.is_empty() {
+            return Progress::done(page(cx, &person, &seen, Vec::new()));
+        }
+        let tenant = &person.caller.tenant;
+        let keys = sign_ins.iter().map(|sign_in| Key::client(tenant, &sign_in.client_id)).collect();
+        Progress::Perform(
+            Self { act, state: State::AwaitClients(person, seen, sign_ins) },
+            Effect::Read { keys },
+        )
+    }
+
+    fn signing_out(
+        act: Act,
+        person: Box<Person>,
+        step: Progress<RevokingSignIn, SignInRevoked>,
+    ) -> Progress<Self, Response> {
+        match step {
+            Progress::Perform(signing_out, effect) => {
+                let state = State::SigningOut(person, Box::new(signing_out));
+                Progress::Perform(Self { act, state }, effect)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(_)) => Progress::done(back(&person, Some(Notice::SignedOut))),
         }
     }
 
@@ -210,11 +276,41 @@ impl Endpoint for Managing {
                 let step = overviewing.step(cx, answer);
                 Self::overviewing(cx, act, person, step)
             }
+            State::AwaitClients(person, seen, sign_ins) => {
+                let Answer::Read(Some(found)) = answer else { return Progress::fail(Code::StoreUnavailable) };
+                let clients =
+                    sign_ins.iter().zip(&found).map(|(it, raw)| signed_in(cx, &person, it, raw.as_ref()));
+                let clients = clients.collect();
+                Progress::done(page(cx, &person, &seen, clients))
+            }
+            State::Listing(person, seen, listing) => {
+                let step = listing.step(cx, answer);
+                Self::listing(cx, act, person, seen, step)
+            }
+            State::SigningOut(person, signing_out) => {
+                let step = signing_out.step(cx, answer);
+                Self::signing_out(act, person, step)
+            }
             State::Recognizing(visit, recognizing) => {
                 let step = recognizing.step(cx, answer);
                 Self::recognizing(cx, act, visit, step)
             }
         }
+    }
+}
+
+/// A client that is signed in, with what its record says of it.
+fn signed_in(cx: &Context<'_>, person: &Person, sign_in: &SignIn, raw: Option<&Versioned>) -> SignedInClient {
+    let key = Key::client(&person.caller.tenant, &sign_in.client_id);
+    let client = cx.open::<ClientRecord>(&key, raw).ok().flatten().map(|stored| stored.record);
+    let shown = client.zip(config(cx.engine).ok()).map(|(client, gateway)| client.shown(gateway, ""));
+    SignedInClient {
+        family: sign_in.id.to_string(),
+        document_host: shown.as_ref().and_then(|shown| shown.document_host.clone()),
+        name: shown
+            .map_or_else(|| DisplayName::new("A client that is not registered any more"), |it| it.name),
+        resource: sign_in.resource.clone(),
+        since: sign_in.created_at.0,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::api::Serving;
 use super::authorize::Authorizing;
 use super::callback::CallingBack;
 use super::connect::Connecting;
@@ -83,6 +84,7 @@ macro_rules! endpoints {
 
 endpoints! {
     Authorizing(Authorizing),
+    Serving(Serving),
     CallingBack(CallingBack),
     Connecting(Connecting),
     Managing(Managing),
@@ -141,7 +143,11 @@ impl Handling {
     ) -> Progress<Self, Response> {
         let surface = ground.surface;
         match (route, visit.method) {
-            (_, Method::Options) if surface != Surface::Page => Progress::done(preflight()),
+            (Route::Api(path), Method::Get | Method::Post) => {
+                let step = Serving::begin(cx, visit, path);
+                Self::follow(cx, ground, step, |ground, it| State::Serving(ground, Box::new(it)))
+            }
+            (route, Method::Options) if route.is_for_scripts() => Progress::done(preflight()),
             (Route::Authorize, Method::Get) => {
                 let step = Authorizing::begin(cx, visit);
                 Self::follow(cx, ground, step, |ground, it| State::Authorizing(ground, Box::new(it)))

@@ -4,6 +4,7 @@
 //! A host mounts all of it with one handler, [`handle`], and asks [`authenticate`] about each request to its MCP endpoint. One file
 //! per endpoint.
 
+mod api;
 pub mod authenticate;
 mod authorization;
 mod authorize;
@@ -15,7 +16,7 @@ mod connect;
 mod connections;
 pub(crate) mod consent;
 mod credential;
-mod family;
+pub(crate) mod family;
 pub mod handle;
 mod metadata;
 pub mod pages;

@@ -63,6 +63,19 @@ impl<'a> Route<'a> {
         })
     }
 
+    /// Whether scripts of other sites may use it: no cookie counts there.
+    pub(crate) const fn is_for_scripts(self) -> bool {
+        matches!(
+            self,
+            Self::ClientDocument
+                | Self::IssuerMetadata
+                | Self::Register
+                | Self::ResourceMetadata(_)
+                | Self::Revoke
+                | Self::Token
+        )
+    }
+
     /// What it answers with when something goes wrong.
     pub(crate) const fn surface(self) -> Surface {
         match self {

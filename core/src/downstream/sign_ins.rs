@@ -9,6 +9,7 @@ use super::family::{self, SignedOut};
 use crate::engine::Engine;
 use crate::error::{Code, Failure};
 use crate::event::What;
+use crate::hex;
 use crate::moment::UnixMillis;
 use crate::operation::{
     Answer, Context, Effect, Machine, Operation, OperationId, Progress, Versioned, machine,
@@ -95,6 +96,19 @@ pub enum SignInRevoked {
     Unknown,
 }
 
+impl SignInId {
+    /// From its 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        hex::read(text).map(|id| Self(FamilyId(id)))
+    }
+}
+
+impl std::fmt::Display for SignInId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        hex::with_text(&self.0.0, |text| f.write_str(text))
+    }
+}
+
 impl Engine {
     /// Lists the clients that are signed in.
     ///
@@ -109,8 +123,7 @@ impl Engine {
     /// Failures: those of the store.
     pub fn revoke_sign_in(self: &Arc<Self>, arguments: RevokeSignIn) -> Operation<RevokingSignIn> {
         let actor = Some(arguments.caller.principal.clone());
-        let RevokeSignIn { caller, id } = arguments;
-        Operation::new(Arc::clone(self), actor, RevokingSignIn(Single::new(TakeAway { caller, id })))
+        Operation::new(Arc::clone(self), actor, RevokingSignIn::within(arguments))
     }
 }
 
@@ -127,6 +140,21 @@ enum State {
     /// With the prefix that is scanned.
     AwaitPage(Caller, Key),
     Fresh(Box<ListSignIns>),
+}
+
+impl ListingSignIns {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: ListSignIns) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+}
+
+impl RevokingSignIn {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: RevokeSignIn) -> Self {
+        let RevokeSignIn { caller, id } = arguments;
+        Self(Single::new(TakeAway { caller, id }))
+    }
 }
 
 impl machine::Sealed for ListingSignIns {}

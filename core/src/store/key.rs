@@ -391,6 +391,14 @@ impl Key {
         <[u8; 32]>::try_from(*hash).ok()
     }
 
+    /// The id in a `family` key.
+    pub(crate) fn family_id(&self) -> Option<[u8; 16]> {
+        let (kind, parts) = self.parts()?;
+        let [family] = parts.as_slice() else { return None };
+        (kind == Kind::Family as u8).then_some(())?;
+        <[u8; 16]>::try_from(*family).ok()
+    }
+
     /// The connector in a `staged` key.
     pub(crate) fn staged_connector(&self) -> Option<ConnectorId> {
         let (kind, parts) = self.parts()?;

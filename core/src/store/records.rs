@@ -443,8 +443,8 @@ record! {
 
 mod downstream;
 
-pub use downstream::Revoked;
 pub(crate) use downstream::*;
+pub use downstream::{IdentityMode, Revoked};
 
 #[cfg(test)]
 mod tests;

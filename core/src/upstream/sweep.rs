@@ -27,6 +27,7 @@ use self::unstage::Unstage;
 use super::drain::{Drain, Drained};
 use super::page::{self, Cursor};
 use super::{Place, Transaction};
+use crate::downstream::family;
 use crate::engine::Engine;
 use crate::error::Code;
 use crate::event::What;
@@ -37,8 +38,8 @@ use crate::operation::{
 };
 use crate::principal::TenantId;
 use crate::store::records::{
-    AttemptsRecord, ClientRecord, Connection, ConnectorRecord, Flow, FlowStatus, SessionRecord, SlotRecord,
-    StagedRecord, TicketOf,
+    AttemptsRecord, ClientRecord, CodeRecord, Connection, ConnectorRecord, FamilyId, FamilyRecord, Flow,
+    FlowStatus, SessionRecord, SlotRecord, StagedRecord, TicketOf,
 };
 use crate::store::{Key, Kind, Record, delete};
 
@@ -60,8 +61,10 @@ const fn default_limit() -> u32 {
     20
 }
 
-/// LIMIT: each entry takes up to two writes of a commit of a hundred.
+/// LIMIT: most entries take two writes of a commit of a hundred.
 const LIMIT_MAX: u32 = 50;
+/// LIMIT: of a commit.
+const WRITES_MAX: usize = 100;
 
 /// What one call of `sweep` has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -233,8 +236,11 @@ impl Sweeping {
                     run.staged.push((entry, target, place));
                     continue;
                 }
-                Ended::Now(write) => {
-                    writes.push(write);
+                // The rest is there for the next sweep.
+                Ended::Now(ends) if writes.len().saturating_add(ends.len()) >= WRITES_MAX => continue,
+                Ended::Now(mut ends) => {
+                    ends.retain(|write| write.key != entry);
+                    writes.append(&mut ends);
                     removed = removed.saturating_add(1);
                 }
                 Ended::Unknown => continue,
@@ -385,7 +391,7 @@ enum Ended {
     Claimed(Box<Flow>),
     /// There is no such record, or it ends later and has another entry.
     Gone,
-    Now(Write),
+    Now(Vec<Write>),
     /// A grant that nobody has approved, for this place.
     Staged(Place),
     /// It is of a kind that this release does not sweep.
@@ -393,9 +399,19 @@ enum Ended {
 }
 
 impl Ended {
+    /// The tokens of a sign-in, and where they are listed. `None`: it does not open.
+    fn family(cx: &Context<'_>, target: &Key, raw: &Versioned) -> Option<Self> {
+        let tenant = TenantId::new(str::from_utf8(target.tenant()?).ok()?).ok()?;
+        let id = FamilyId(target.family_id()?);
+        let stored = cx.open::<FamilyRecord>(target, Some(raw)).ok()??;
+        // A dead one stays for a while, so that whoever comes with its tokens hears so; then its entry is ripe.
+        let lives_on = stored.record.revoked.is_none() && cx.now() < stored.record.ends_at();
+        Some(if lives_on { Self::Gone } else { Self::Now(family::remove(&tenant, id, &stored)) })
+    }
+
     fn of(cx: &Context<'_>, entry: &Key, target: &Key, raw: Option<&Versioned>) -> Self {
         let Some(raw) = raw.filter(|_| !target.is(Kind::Expiry)) else { return Self::Gone };
-        let now = Self::Now(delete(target.clone(), Precondition::Version(raw.version)));
+        let now = Self::Now(vec![delete(target.clone(), Precondition::Version(raw.version))]);
         if target.is(Kind::Flow) {
             // One that does not open has ended too: nobody can complete it.
             return match cx.open::<Flow>(target, Some(raw)) {
@@ -422,11 +438,17 @@ impl Ended {
             });
             return place.map_or(Self::Unknown, Self::Staged);
         }
-        if target.is(Kind::Ticket) || target.is(Kind::Consent) || target.is(Kind::Code) {
+        if target.is(Kind::Ticket) || target.is(Kind::Consent) {
             return now;
+        }
+        if target.is(Kind::Family) {
+            return Self::family(cx, target, raw).unwrap_or(now);
         }
         // The same keys may by now hold what ends later, and has another entry.
         let ends_at = match () {
+            () if target.is(Kind::Code) => {
+                end::<CodeRecord>(cx, target, raw, |it| it.kept_until(cx.engine.limits()))
+            }
             () if target.is(Kind::Slot) => end::<SlotRecord>(cx, target, raw, |it| it.expires_at),
             () if target.is(Kind::Attempts) => {
                 let wrong_keys = cx.engine.limits().wrong_keys_ms;

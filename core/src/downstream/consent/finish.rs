@@ -48,6 +48,8 @@ pub(crate) struct Finish {
 pub(crate) struct Finished {
     /// Where the client hears of it.
     pub(crate) redirect: Secret,
+    /// Who has approved.
+    pub(crate) owner: crate::principal::Principal,
     /// Upstreams that are the person's now.
     pub(crate) promoted: Vec<crate::principal::ConnectorId>,
     /// Upstreams whose connection had moved on; what was staged for them is revoked.
@@ -138,7 +140,12 @@ impl Finish {
         writes.extend(free_slot(cx, &self.slot_key(), slot.as_ref(), self.staging.consent.0));
         writes.extend(self.client(cx, id, &client));
         writes.push(self.approval(cx, id, &consent, &client.record, approval.as_ref())?);
-        let mut finished = Finished { redirect, promoted: Vec::new(), dropped: Vec::new() };
+        let mut finished = Finished {
+            redirect,
+            owner: self.caller.principal.clone(),
+            promoted: Vec::new(),
+            dropped: Vec::new(),
+        };
         for it in staged {
             let connector = it.place.connector.clone();
             let promoted = it.promote(cx, id, &mut writes);

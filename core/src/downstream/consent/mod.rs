@@ -33,6 +33,7 @@ use self::keys::CountWrong;
 pub(crate) use self::show::{identity, shown_principal};
 use super::browser::{Browser, check_form};
 use super::client::{Fetch, FindClient, FoundClient};
+use super::credential::new_code;
 use super::handle::Endpoint;
 use super::pages::ServiceShown;
 use super::parameters::Parameters;
@@ -125,8 +126,8 @@ enum State {
     Listing(Box<Standing>, Box<Listing>),
     Recognizing(Box<Recognizing>),
     Skipping(Box<Transaction<Skip>>),
-    /// With the session cookie to be set.
-    Turning(Option<Secret>, Box<Transaction<TakeTurn>>),
+    /// With the session cookie to be set, and who the person says they are.
+    Turning(Option<Secret>, Option<Identity>, Box<Transaction<TakeTurn>>),
 }
 
 /// A consent session with its client and the person in it.
@@ -354,19 +355,24 @@ impl Consenting {
         cookie: Option<Secret>,
     ) -> Progress<Self, Response> {
         let staging = desk.staging(&stored.record);
+        let identity = match &turn {
+            Turn::Choose(identity, _) => Some(identity.clone()),
+            Turn::Deny | Turn::Forget => None,
+        };
         let step = Transaction::begin(cx, TakeTurn { staging, seen: Box::new(stored), turn });
-        Self::turning(cx, desk, cookie, step)
+        Self::turning(cx, desk, cookie, identity, step)
     }
 
     fn turning(
         cx: &mut Context<'_>,
         desk: Box<Desk>,
         cookie: Option<Secret>,
+        identity: Option<Identity>,
         step: Progress<Transaction<TakeTurn>, Turned>,
     ) -> Progress<Self, Response> {
         let turned = match step {
             Progress::Perform(transaction, effect) => {
-                let state = State::Turning(cookie, Box::new(transaction));
+                let state = State::Turning(cookie, identity, Box::new(transaction));
                 return Progress::Perform(Self { desk, state }, effect);
             }
             Progress::Done(Err(failure)) => return Progress::fail(failure),
@@ -374,9 +380,11 @@ impl Consenting {
         };
         match turned {
             Turned::GoOn => {
-                if desk.act == Act::Identify {
-                    let mode = desk.form.get("mode").unwrap_or_default().to_owned();
-                    cx.emit(&desk.visit.site.tenant, None, None, What::IdentityChosen { mode });
+                if let Some(identity) = identity {
+                    cx.acts(&identity.principal);
+                    let mode = identity.mode.as_str().to_owned();
+                    let owner = Some(&identity.principal);
+                    cx.emit(&desk.visit.site.tenant, owner, None, What::IdentityChosen { mode });
                 }
                 Progress::done(desk.back().with_cookie(cookie))
             }
@@ -408,6 +416,7 @@ impl Consenting {
             });
             return Progress::done(desk.identify_page(cx, &stored.record, failure.as_ref()));
         };
+        cx.acts(&caller.principal);
         //= spec/mcp-2026-07-28.md#reg-client-id-metadata-documents
         //# The document behind a client id that is a URL MUST be got by GET, an answer of 200 with JSON alone being
         //# one, and redirects not followed (REG-21, S).
@@ -588,7 +597,7 @@ impl Consenting {
         {
             return Progress::fail(failure);
         }
-        let code = Secret::new(format!("gwc_{}", cx.moment.entropy.token("consent/code").expose()));
+        let code = new_code(&cx.moment.entropy, "consent/code");
         let step = Transaction::begin(
             cx,
             Finish {
@@ -622,10 +631,10 @@ impl Consenting {
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(finished)) => {
                 let tenant = &desk.visit.site.tenant;
-                let owner = desk.who.anybody().map(|caller| caller.principal.clone());
-                cx.emit(tenant, owner.as_ref(), None, What::Approved);
+                let owner = finished.owner.clone();
+                cx.emit(tenant, Some(&owner), None, What::Approved);
                 for connector in &finished.promoted {
-                    cx.emit(tenant, owner.as_ref(), Some(connector), What::Promoted);
+                    cx.emit(tenant, Some(&owner), Some(connector), What::Promoted);
                 }
                 Progress::done(Response::see_other(finished.redirect.expose()))
             }
@@ -679,9 +688,9 @@ impl Endpoint for Consenting {
                 let step = transaction.step(cx, answer);
                 Self::skipping(desk, step)
             }
-            (State::Turning(cookie, transaction), answer) => {
+            (State::Turning(cookie, identity, transaction), answer) => {
                 let step = transaction.step(cx, answer);
-                Self::turning(cx, desk, cookie, step)
+                Self::turning(cx, desk, cookie, identity, step)
             }
             _ => Progress::fail(Code::Internal),
         }

@@ -65,7 +65,14 @@ struct Cleaned {
 }
 
 impl Cleaned {
+    /// Cleaned twice: what is left may stand beside other letters than before, and form new ones with them.
     fn of(raw: &str) -> Self {
+        let first = Self::once(raw);
+        let second = Self::once(&first.text);
+        Self { text: second.text, dropped: first.dropped || second.dropped }
+    }
+
+    fn once(raw: &str) -> Self {
         let mut dropped = raw.chars().nth(CHARACTERS_MAX).is_some();
         let mut kept = String::new();
         let mut marks = 0_usize;
@@ -203,6 +210,7 @@ mod tests {
             ("Cursor\u{2028}\u{2029}\u{85}Verified", "Cursor Verified"),
             ("Z\u{300}\u{301}\u{302}\u{303}\u{304}", "Z\u{300}\u{301}\u{302}"),
             ("\u{301}x", "x"),
+            ("u\u{3347a}\u{300}", "ù"),
         ] {
             assert_eq!(shown(raw), (clean.to_owned(), true), "{raw:?}");
         }

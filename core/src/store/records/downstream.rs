@@ -165,6 +165,17 @@ pub enum IdentityMode {
     User,
 }
 
+impl IdentityMode {
+    /// Its name in messages: `key`, `session`, `user`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Session => "session",
+            Self::User => "user",
+        }
+    }
+}
+
 record! {
     /// A grant obtained in a consent session. Nothing resolves to it before the session's last commit.
     StagedRecord v 1 {

@@ -22,6 +22,7 @@ const CONNECTORS_MAX: u32 = 50;
 
 /// A connection there is or could be, and its upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Hash))]
 pub(crate) struct Seen {
     pub(crate) status: ConnectionStatus,
     pub(crate) connector: Connector,

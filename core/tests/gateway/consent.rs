@@ -1,0 +1,473 @@
+//! From a client's request to a code: who the person is, what they connect, what they approve.
+
+use grantway_core::downstream::request::Request;
+use grantway_core::event::What;
+use grantway_core::store::Kind;
+use grantway_testing::kind_of;
+
+use super::browser::{
+    Browser, GATEWAY, Gateway, REDIRECT, authorize_target, form, html, parameter, slug, user,
+};
+
+fn rows(gateway: &Gateway, kind: Kind) -> usize {
+    gateway.world.store.rows().keys().filter(|key| kind_of(key) == Some(kind as u8)).count()
+}
+
+#[test]
+fn a_person_connects_an_upstream_approves_the_client_and_the_client_gets_tokens() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+
+    let services = alice.open(&mut gateway, &authorize_target(&client, ""));
+    assert_eq!(services.status, 200);
+    assert!(html(&services).contains("Good Client"));
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+
+    let services = alice.connect(&mut gateway, &services, "notes", "alice@notes");
+    // Staged: nobody resolves to it yet.
+    assert_eq!(rows(&gateway, Kind::Staged), 1);
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+    let services = alice.press(&mut gateway, &services, "/skip", &[("connector", "files")]);
+    assert_eq!(services.status, 303);
+
+    let consent = services.header("location").unwrap().to_owned();
+    let approval = alice.open(&mut gateway, &format!("{consent}/approve"));
+    assert!(html(&approval).contains("127.0.0.1"), "{}", html(&approval));
+    let redirect = alice.approve(&mut gateway, &approval);
+    assert!(redirect.starts_with(REDIRECT));
+    assert_eq!(parameter(&redirect, "state").as_deref(), Some("xyz"));
+    assert_eq!(parameter(&redirect, "iss").as_deref(), Some(GATEWAY));
+    assert!(gateway.is_connected(&user("alice"), "notes"));
+    assert!(!gateway.is_connected(&user("alice"), "files"));
+    assert_eq!(rows(&gateway, Kind::Staged), 0);
+    assert_eq!(rows(&gateway, Kind::Slot), 0, "its place among the pending is free again");
+
+    let (status, tokens) = gateway.redeem(&client, &redirect);
+    assert_eq!(status, 200, "{tokens}");
+    assert_eq!(tokens["token_type"], "Bearer");
+    assert!(tokens["access_token"].as_str().unwrap().starts_with("gwa_"));
+    assert!(tokens["refresh_token"].as_str().unwrap().starts_with("gwr_"));
+    for what in ["ConsentBegun", "IdentityChosen", "Staged", "Approved", "Promoted", "SignedIn"] {
+        assert!(gateway.events.iter().any(|event| format!("{event:?}").starts_with(what)), "{what}");
+    }
+    assert!(!gateway.events.iter().any(|event| matches!(event, What::ReplaySeen { .. })));
+}
+
+/// Alice at the approval page of a client, with nothing connected.
+fn at_approval(
+    gateway: &mut Gateway,
+    alice: &mut Browser,
+    client: &str,
+) -> (String, grantway_core::downstream::response::Response) {
+    let begun = alice.get(gateway, &authorize_target(client, ""));
+    let consent = begun.header("location").unwrap().to_owned();
+    let services = alice.follow(gateway, begun);
+    assert_eq!(services.status, 200, "{}", html(&services));
+    let approval = alice.open(gateway, &format!("{consent}/approve"));
+    (consent, approval)
+}
+
+#[test]
+fn whoever_declines_tells_the_client_so_and_nothing_is_granted() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let services = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let services = alice.connect(&mut gateway, &services, "notes", "alice@notes");
+    let answer = alice.press(&mut gateway, &services, "/deny", &[]);
+    let redirect = answer.header("location").unwrap();
+    assert_eq!(parameter(redirect, "error").as_deref(), Some("access_denied"));
+    assert_eq!(parameter(redirect, "state").as_deref(), Some("xyz"));
+    assert_eq!(parameter(redirect, "iss").as_deref(), Some(GATEWAY));
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+    assert_eq!((rows(&gateway, Kind::Staged), rows(&gateway, Kind::Code)), (0, 0));
+    // What was staged waits to be revoked, and the sweep sends it.
+    gateway.world.advance(3_600_000);
+    let tenant = gateway.tenant.clone();
+    let sweep =
+        gateway.engine.sweep(grantway_core::upstream::sweep::Sweep { tenant, limit: 50, after: None });
+    grantway_testing::drive(&mut gateway.world, sweep).result.unwrap();
+    assert!(gateway.notes.live_refresh_tokens().is_empty(), "{:?}", gateway.notes.live_refresh_tokens());
+}
+
+// atk:CON-05
+#[test]
+fn what_has_changed_since_it_was_shown_is_shown_again_before_it_is_granted() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (consent, approval) = at_approval(&mut gateway, &mut alice, &client);
+    // In another tab she connects something.
+    let services = alice.open(&mut gateway, &consent);
+    alice.connect(&mut gateway, &services, "notes", "alice@notes");
+    let answer = alice.press(&mut gateway, &approval, "/approve", &[]);
+    assert_eq!(answer.header("location"), Some(format!("{consent}/approve").as_str()));
+    assert_eq!(slug(&answer), "user.consent_stale");
+    assert_eq!(rows(&gateway, Kind::Code), 0);
+    let again = alice.follow(&mut gateway, answer);
+    let redirect = alice.approve(&mut gateway, &again);
+    assert!(parameter(&redirect, "code").is_some());
+    // A form that says it was shown something else grants nothing.
+    let (_, approval) = at_approval(&mut gateway, &mut alice, &client);
+    let (path, mut fields) = form(&approval, "/approve", &[]);
+    for (_, value) in fields.iter_mut().filter(|(name, _)| name == "shown") {
+        "0".repeat(64).clone_into(value);
+    }
+    let forged = alice.post(&mut gateway, &path, &fields, &[]);
+    assert_eq!(slug(&forged), "user.consent_stale");
+}
+
+// atk:CON-13, atk:CON-08, atk:TEN-05
+#[test]
+fn a_consent_session_is_one_browsers_own_and_given_again_to_that_one_alone() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let (mut alice, mut mallory) = (Browser::of("alice"), Browser::of("mallory"));
+    let (consent, approval) = at_approval(&mut gateway, &mut alice, &client);
+    // A browser of its own, and even one in which the same person is signed in.
+    mallory.get(&mut gateway, &authorize_target(&client, ""));
+    let mut other = Browser::of("alice");
+    other.get(&mut gateway, &authorize_target(&client, ""));
+    let random = format!("{GATEWAY}/consent/{}", "A".repeat(43));
+    for browser in [&mut mallory, &mut other, &mut Browser::of("alice")] {
+        for target in [consent.clone(), format!("{consent}/approve")] {
+            let (theirs, unknown) = (browser.get(&mut gateway, &target), browser.get(&mut gateway, &random));
+            assert_eq!((theirs.status, slug(&theirs)), (404, "user.consent_unknown"));
+            let evidence = |page: &grantway_core::downstream::response::Response| {
+                let failure = page.failure.as_ref().unwrap();
+                html(page).replace(failure.evidence().unwrap(), "")
+            };
+            assert_eq!(evidence(&theirs), evidence(&unknown));
+        }
+        let (path, fields) = form(&approval, "/approve", &[]);
+        let stolen = browser.post(&mut gateway, &path, &fields, &[]);
+        assert_eq!(slug(&stolen), "user.consent_unknown");
+    }
+    let first = alice.approve(&mut gateway, &approval);
+    let again = alice.approve(&mut gateway, &approval);
+    assert_eq!(first, again, "a click too many is given the same redirect");
+    assert_eq!(slug(&mallory.get(&mut gateway, &consent)), "user.consent_unknown");
+    gateway.world.advance(61_000);
+    assert_eq!(slug(&alice.get(&mut gateway, &consent)), "user.consent_expired");
+}
+
+// atk:CON-04
+#[test]
+fn a_form_counts_only_from_its_own_page_browser_and_person() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (_, approval) = at_approval(&mut gateway, &mut alice, &client);
+    let (path, fields) = form(&approval, "/approve", &[]);
+    let refused = |gateway: &mut Gateway,
+                   browser: &mut Browser,
+                   fields: &[(String, String)],
+                   added: &[(&str, &str)]| {
+        let answer = browser.post(gateway, &path, fields, added);
+        assert_eq!((answer.status, slug(&answer)), (403, "user.form_refused"), "{added:?}");
+    };
+    for added in [
+        [("Origin", "null")],
+        [("Origin", "https://evil.example")],
+        [("Origin", "https://gw.good.evil.example")],
+        [("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "same-site")],
+        [("Sec-Fetch-Site", "none")],
+    ] {
+        refused(&mut gateway, &mut alice, &fields, &added);
+    }
+    for token in ["", "0000"] {
+        let mut fields = fields.clone();
+        fields.iter_mut().filter(|(name, _)| name == "form_token").for_each(|(_, it)| token.clone_into(it));
+        refused(&mut gateway, &mut alice, &fields, &[]);
+    }
+    // Somebody else has signed in in the same browser since.
+    let mut bob = Browser { who: Browser::of("bob").who, ..alice.clone() };
+    refused(&mut gateway, &mut bob, &fields, &[]);
+    assert_eq!(rows(&gateway, Kind::Code), 0);
+    let answer = alice.post(&mut gateway, &path, &fields, &[]);
+    assert!(parameter(answer.header("location").unwrap(), "code").is_some());
+}
+
+// atk:CON-14
+#[test]
+fn half_a_sign_in_approves_nothing() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (consent, approval) = at_approval(&mut gateway, &mut alice, &client);
+    let (path, fields) = form(&approval, "/approve", &[]);
+    alice.who.as_mut().unwrap().auth_time = None;
+    let answer = alice.post(&mut gateway, &path, &fields, &[]);
+    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    assert_eq!(rows(&gateway, Kind::Code), 0);
+    // Nor does it choose an identity.
+    let mut half = Browser::of("alice");
+    half.who.as_mut().unwrap().auth_time = None;
+    let page = half.open(&mut gateway, &authorize_target(&client, ""));
+    assert!(page.page.is_some_and(|page| format!("{page:?}").starts_with("Identify")));
+    let _ = consent;
+}
+
+// atk:CON-03, atk:CON-01
+#[test]
+fn no_page_makes_a_binding_and_nothing_goes_upstream_before_a_button_is_pressed() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let sent = gateway.world.network.seen("GET", "https://notes.good").len();
+    let (_, _) = at_approval(&mut gateway, &mut alice, &client);
+    assert!(!alice.cookies.contains_key("__Host-grantway"), "{:?}", alice.cookies.keys());
+    assert_eq!(gateway.world.network.seen("GET", "https://notes.good").len(), sent);
+    assert_eq!(rows(&gateway, Kind::Flow), 0);
+    let services = alice.open(&mut gateway, &authorize_target(&client, ""));
+    alice.press(&mut gateway, &services, "/connect", &[("connector", "notes")]);
+    assert!(alice.cookies.contains_key("__Host-grantway"));
+}
+
+// atk:CON-02, atk:CSR-02, atk:CSR-03
+#[test]
+fn the_upstreams_answer_counts_in_the_browser_that_went_there() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let (mut alice, mut mallory) = (Browser::of("alice"), Browser::of("mallory"));
+    let services = mallory.open(&mut gateway, &authorize_target(&client, ""));
+    let away = mallory.press(&mut gateway, &services, "/connect", &[("connector", "notes")]);
+    // Mallory forwards the upstream's page to Alice, whose account there approves.
+    let back = gateway.notes.approve_as("alice@notes", away.header("location").unwrap());
+    alice.open(&mut gateway, &authorize_target(&client, ""));
+    let answer = alice.open(&mut gateway, &back);
+    assert_eq!((answer.status, slug(&answer)), (403, "user.binding_mismatch"));
+    // And with Mallory's cookie, but Alice's login, it is not Mallory's either.
+    let mut mixed = Browser { who: alice.who.clone(), ..mallory.clone() };
+    let answer = mixed.open(&mut gateway, &back);
+    assert_eq!((answer.status, slug(&answer)), (403, "user.principal_mismatch"));
+    assert_eq!(rows(&gateway, Kind::Staged), 0);
+    assert!(gateway.notes.live_refresh_tokens().is_empty());
+}
+
+// F44
+#[test]
+fn another_identity_lets_go_of_what_was_staged_for_the_one_before() {
+    let mut gateway = Gateway::with(|config| {
+        use grantway_core::downstream::config::IdentityMode;
+        config.identity = vec![IdentityMode::User, IdentityMode::Session];
+    });
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let page = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "user")]);
+    let services = alice.follow(&mut gateway, back);
+    let services = alice.connect(&mut gateway, &services, "notes", "alice@notes");
+    assert_eq!(rows(&gateway, Kind::Staged), 1);
+    let back = alice.press(&mut gateway, &services, "/change", &[]);
+    let page = alice.follow(&mut gateway, back);
+    assert_eq!(rows(&gateway, Kind::Staged), 0);
+    let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "session")]);
+    assert!(alice.cookies.contains_key("__Host-grantway-session"));
+    let services = alice.follow(&mut gateway, back);
+    assert!(!html(&services).contains("alice@notes"));
+    let consent = services.header("location").map(str::to_owned);
+    assert_eq!(consent, None);
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+}
+
+// atk:CON-07
+#[test]
+fn nobody_is_whom_a_form_a_query_or_a_header_names() {
+    let mut gateway = Gateway::with(|config| {
+        use grantway_core::downstream::config::IdentityMode;
+        config.identity = vec![IdentityMode::User, IdentityMode::Key, IdentityMode::Session];
+    });
+    let client = gateway.register();
+    let mut nobody = Browser::default();
+    let target = authorize_target(&client, "&user_id=alice&principal=alice&login_hint=alice");
+    let page = nobody.open(&mut gateway, &target);
+    let (path, fields) = form(&page, "/identify", &[("mode", "session")]);
+    for (name, value) in [("mode", "user"), ("user_id", "alice"), ("principal", "alice"), ("key", "alice")] {
+        let mut fields = fields.clone();
+        fields.retain(|(have, _)| have != name);
+        fields.push((name.to_owned(), value.to_owned()));
+        let added = [("X-Forwarded-User", "alice"), ("X-User-Id", "alice")];
+        let answer = nobody.post(&mut gateway, &path, &fields, &added);
+        let page = nobody.follow(&mut gateway, answer);
+        assert!(!html(&page).contains("alice"), "{name}: {}", html(&page));
+    }
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+}
+
+// atk:CON-07
+#[test]
+fn ten_wrong_keys_pause_the_browser_and_the_right_one_is_heard_again_later() {
+    let mut gateway = Gateway::with(|config| {
+        config.identity = vec![grantway_core::downstream::config::IdentityMode::Key];
+    });
+    let client = gateway.register();
+    let holder =
+        grantway_core::principal::Principal::new(grantway_core::principal::PrincipalKind::Key, "k-1")
+            .unwrap();
+    let holder = grantway_core::principal::Caller::new("acme", holder).unwrap();
+    gateway.world.know_key("right", holder);
+    let mut browser = Browser::default();
+    let page = browser.open(&mut gateway, &authorize_target(&client, ""));
+    for at in 1..=10 {
+        let answer = browser.press(&mut gateway, &page, "/identify", &[("key", "wrong")]);
+        let expected = if at == 10 { "user.key_paused" } else { "user.key_refused" };
+        assert_eq!(slug(&answer), expected, "{at}");
+    }
+    let answer = browser.press(&mut gateway, &page, "/identify", &[("key", "right")]);
+    assert_eq!((answer.status, slug(&answer)), (429, "user.key_paused"));
+    gateway.world.advance(10 * 60_000);
+    let answer = browser.press(&mut gateway, &page, "/identify", &[("key", "right")]);
+    assert_eq!(answer.status, 303, "{}", html(&answer));
+    let services = browser.follow(&mut gateway, answer);
+    assert!(html(&services).contains("k-1"));
+}
+
+// atk:CON-18, atk:RED-01
+#[test]
+fn errors_lead_to_a_page_and_never_by_themselves_to_an_address_that_anybody_could_register() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let good = authorize_target(&client, "");
+    for (from, to) in [
+        ("response_type=code", "response_type=token"),
+        ("code_challenge_method=S256", "code_challenge_method=plain"),
+        ("&state=xyz", "&state=xyz&scope=nope"),
+        ("&state=xyz", "&state=xyz&resource=https%3A%2F%2Fevil.example"),
+        ("&state=xyz", "&state=xyz&prompt=none"),
+        ("&state=xyz", "&state=xyz&state=abc"),
+    ] {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good);
+        for target in [bad.clone(), bad.replace("127.0.0.1%3A50001%2Fcb", "evil.example%2Fcb")] {
+            let answer = alice.get(&mut gateway, &target);
+            assert_eq!((answer.status, answer.header("location")), (400, None), "{target}");
+            assert!(!html(&answer).contains("evil.example"), "{target}");
+        }
+    }
+    for target in [
+        good.replace("127.0.0.1%3A50001%2Fcb", "evil.example%2Fcb"),
+        good.replace("127.0.0.1%3A50001%2Fcb", "127.0.0.1%3A50001%2Fother"),
+        good.replace(&client, "gwd_unknown"),
+        good.replace("&redirect_uri=", "&x="),
+        good.replace("&client_id=", "&x="),
+    ] {
+        let answer = alice.get(&mut gateway, &target);
+        assert_eq!((answer.status, answer.header("location")), (400, None), "{target}");
+        assert_eq!(rows(&gateway, Kind::Consent), 0);
+    }
+}
+
+// atk:NET-13
+#[test]
+fn a_client_has_so_many_pending_sessions_and_the_oldest_gives_way() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (_, approval) = at_approval(&mut gateway, &mut alice, &client);
+    let redirect = alice.approve(&mut gateway, &approval);
+    for _ in 0..40 {
+        gateway.world.advance(1_000);
+        let answer = Browser::default().get(&mut gateway, &authorize_target(&client, ""));
+        assert_eq!(answer.status, 303);
+    }
+    assert_eq!(rows(&gateway, Kind::Consent), 33, "32 that wait, and the one that was approved");
+    assert_eq!(gateway.redeem(&client, &redirect).0, 200);
+}
+
+// atk:CON-16, atk:CSR-10
+#[test]
+fn every_redirect_is_a_303_and_every_answer_is_kept_by_nobody() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let begun = alice.get(&mut gateway, &authorize_target(&client, ""));
+    let services = alice.follow(&mut gateway, begun);
+    let away = alice.press(&mut gateway, &services, "/connect", &[("connector", "notes")]);
+    let back = gateway.notes.approve_as("a", away.header("location").unwrap());
+    let landed = alice.get(&mut gateway, &back);
+    let location = landed.header("location").unwrap().to_owned();
+    assert!(!location.contains("code=") && !location.contains("state="), "{location}");
+    for answer in [&away, &landed] {
+        assert_eq!(answer.status, 303);
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+}
+
+#[test]
+fn a_login_that_is_not_sent_with_another_sites_navigation_arrives_at_the_second_try() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let services = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let away = alice.press(&mut gateway, &services, "/connect", &[("connector", "notes")]);
+    let back = gateway.notes.approve_as("a", away.header("location").unwrap());
+    let who = alice.who.take();
+    let again = alice.get(&mut gateway, &back);
+    let Some(grantway_core::downstream::pages::Page::Again(page)) = &again.page else { panic!("{again:?}") };
+    assert_eq!(again.header("referrer-policy"), Some("no-referrer"));
+    // Nobody is signed in then either: it says so, and the flow is as it was.
+    let target = page.target.clone();
+    let answer = alice.get(&mut gateway, &target);
+    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    alice.who = who;
+    let landed = alice.open(&mut gateway, &target);
+    assert_eq!(landed.status, 200);
+    assert_eq!(rows(&gateway, Kind::Staged), 1);
+}
+
+#[test]
+fn a_disconnect_during_the_session_is_not_undone_by_its_end() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let services = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let services = alice.connect(&mut gateway, &services, "notes", "alice@notes");
+    let page = alice.open(&mut gateway, "/connections");
+    assert_eq!(page.status, 200);
+    let disconnect = grantway_core::upstream::disconnect::Disconnect {
+        caller: user("alice"),
+        connector: grantway_core::principal::ConnectorId::new("notes").unwrap(),
+        owner: None,
+    };
+    let operation = gateway.engine.disconnect(disconnect);
+    grantway_testing::drive(&mut gateway.world, operation).result.unwrap();
+    let (path, _) = form(&services, "/deny", &[]);
+    let consent = path.trim_end_matches("/deny").to_owned();
+    let approval = alice.open(&mut gateway, &format!("{consent}/approve"));
+    let redirect = alice.approve(&mut gateway, &approval);
+    assert!(parameter(&redirect, "code").is_some(), "the client is approved all the same");
+    assert!(!gateway.is_connected(&user("alice"), "notes"));
+}
+
+// atk:NET-14, atk:CON-09
+#[test]
+fn no_header_says_where_the_gateway_is_or_who_somebody_is() {
+    let mut gateway = Gateway::new();
+    let mut request = Request::get("/.well-known/oauth-authorization-server");
+    let plain = gateway.handle(request.clone(), None);
+    for name in
+        ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Forwarded-User", "X_Forwarded_User"]
+    {
+        request.headers.push((name.to_owned(), "evil.example".into_secret()));
+    }
+    let forged = gateway.handle(request, None);
+    assert_eq!(plain.body.expose(), forged.body.expose());
+    let mut page = Request::get("/connections");
+    page.headers.push(("X-Forwarded-User".to_owned(), "alice".into_secret()));
+    assert_eq!(slug(&gateway.handle(page, None)), "user.sign_in_needed");
+}
+
+trait IntoSecret {
+    fn into_secret(self) -> grantway_core::secret::Secret;
+}
+
+impl IntoSecret for &str {
+    fn into_secret(self) -> grantway_core::secret::Secret {
+        grantway_core::secret::Secret::new(self)
+    }
+}
