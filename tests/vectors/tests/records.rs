@@ -25,7 +25,8 @@ fn the_page_names_every_member_of_every_record() {
         .map(|path| file(path).split_once("record! {").unwrap().1.to_owned())
         .concat();
     let member = |line: &str| {
-        let (name, _) = line.trim().trim_start_matches("pub(crate) ").trim_start_matches("pub ").split_once(": ")?;
+        let (name, _) =
+            line.trim().trim_start_matches("pub(crate) ").trim_start_matches("pub ").split_once(": ")?;
         name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then(|| name.to_owned())
     };
     let members: Vec<_> = code.lines().filter_map(member).collect();
