@@ -382,7 +382,7 @@ fn ten_wrong_keys_pause_the_browser_and_the_right_one_is_heard_again_later() {
 //= type=test
 //# The browser MUST be sent on by itself to trusted redirect URIs only, on refusals and errors too
 //# (AS-14, S).
-// atk:CON-18, atk:RED-01
+// atk:CON-18, atk:RED-01, atk:RED-11
 #[test]
 fn errors_lead_to_a_page_and_never_by_themselves_to_an_address_that_anybody_could_register() {
     let mut gateway = Gateway::new();
