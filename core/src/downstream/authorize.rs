@@ -62,9 +62,9 @@ impl Authorizing {
             return Progress::fail(invalid("it names no redirect URI"));
         };
         let (client_id, redirect_uri) = (client_id.to_owned(), redirect_uri.to_owned());
-        //= spec/cimd.md#8-6
-        //# A document SHOULD be fetched only once the person is known, within limits of size, time and number
-        //# (REG-25, S).
+        //= spec/cimd.md#6-6
+        //# The fetch of a client's document SHOULD be limited in size, time and number, and wait until the
+        //# person is known (REG-25, S).
         let step = FindClient::begin(cx, &visit.site.tenant, &client_id, Fetch::Never);
         Self::finding(cx, Box::new(visit), client_id, redirect_uri, step)
     }
@@ -129,6 +129,9 @@ impl Authorizing {
     }
 
     fn open(cx: &mut Context<'_>, visit: Box<Visit>, request: ClientRequest) -> Progress<Self, Response> {
+        //= spec/derived.md#con-10
+        //# A remembered consent MUST NOT let a client through without a prompt, for many installations share
+        //# its id (CON-10, B, derived).
         let id = cx.moment.entropy.token("consent/id");
         let hash = ConsentHash(lookup_hash("consent", id.expose()));
         let browser = Browser::of(cx, &visit);
