@@ -1,7 +1,9 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc models mutants attack-mutants gallery conformance interop stampede fuzz ledger vectors bench wasm
+.PHONY: demo demo-script demo-terminal test verify setup lint unit doc models mutants attack-mutants gallery conformance interop stampede fuzz ledger vectors bench wasm
 
-demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
+demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway --features axum --example gateway
+demo-script: ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo -- gateway
+demo-terminal: ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo -- terminal
 test:        ; @python3 tools/gate.py test
 verify:      ; @python3 tools/gate.py verify
 setup:       ; @python3 tools/setup.py all
