@@ -1,4 +1,5 @@
 //! Both halves together: a gateway whose upstream is another gateway.
+#![allow(clippy::disallowed_types, reason = "the test's network shares the inner gateway with the test")]
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

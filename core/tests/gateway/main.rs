@@ -6,3 +6,4 @@ mod browser;
 mod clients;
 mod consent;
 mod tokens;
+mod upstream_leg;
