@@ -84,6 +84,7 @@ CHECKS = (
     ), gate=False),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
+        "python3 tests/conformance/authorization.py",
     )),
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
