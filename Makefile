@@ -1,7 +1,9 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo test verify setup lint unit doc models mutants attack-mutants conformance conformance-server interop sdk stampede fuzz ledger vectors bench wasm
+.PHONY: demo demo-script demo-terminal test verify setup lint unit doc models mutants attack-mutants gallery conformance conformance-server interop sdk stampede fuzz ledger vectors bench wasm
 
-demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo
+demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway --features axum --example gateway
+demo-script: ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo -- gateway
+demo-terminal: ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo -- terminal
 test:        ; @python3 tools/gate.py test
 verify:      ; @python3 tools/gate.py verify
 setup:       ; @python3 tools/setup.py all
@@ -18,6 +20,8 @@ ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors
 wasm:        ; @python3 tools/gate.py --only wasm
 attack-mutants: ; @python3 tests/attacks/mutants.py
+# Attack, its test, what is cut out, red or green. `make gallery ONLY="CON COD"`: those alone.
+gallery:     ; @python3 tests/attacks/mutants.py --gallery $(if $(ONLY),--only $(ONLY))
 fuzz:        ; @python3 tools/gate.py --only fuzz
 bench:       ; @cargo bench -q -p grantway-benches
 models:      ; @cargo run -q --release -p grantway-models -- run

@@ -114,6 +114,10 @@ mod tests {
         }
     }
 
+    //= spec/mcp-best-practices.md#consent-cookie-security
+    //= type=test
+    //# Cookies of a consent MUST have a `__Host-` name and be Secure, HttpOnly and SameSite=Lax, stand for a
+    //# record of the server's, and be bound to the client (CON-05, B).
     // atk:CSR-07
     #[test]
     fn the_cookie_is_for_this_host_alone_and_for_no_script() {

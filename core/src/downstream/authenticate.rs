@@ -332,6 +332,8 @@ impl Door {
         //= spec/mcp-2026-07-28.md#idx-runtime-insufficient-scope-errors
         //# A token that lacks oauth scopes SHOULD be answered with 403 and a challenge of
         //# `insufficient_scope`, `scope` and `resource_metadata` (STEP-01, R).
+        //= spec/mcp-2026-07-28.md#elic-url-mode-for-oauth
+        //# URL elicitation MUST NOT be used to authorize access to the gateway itself (CON-14, B).
         let Ok(challenge) = bearer_challenge::write(&self.metadata, &scopes, error) else {
             return unavailable(cx, Code::Internal.into());
         };

@@ -145,7 +145,10 @@ fn answer(site: &Site, redirect_uri: &str, state: Option<&str>, pairs: &[(&str, 
     //= spec/rfc9207.md#2
     //# `iss` SHOULD stand in every response, errors included, and be the issuer of the metadata (AS-09, S).
     query.append_pair("iss", &site.issuer);
-    // Its own query is kept; the rules for redirect URIs leave no fragment in it (AS-15).
+    //= spec/oauth21.md#2-3
+    //# A redirect URI MUST have no fragment and keep its query, and `state`, like all input, is untrusted
+    //# (AS-15, S).
+    // Its own query is kept; the rules for redirect URIs leave no fragment in it.
     let mark = if redirect_uri.contains('?') { '&' } else { '?' };
     Secret::new(format!("{redirect_uri}{mark}{}", query.finish()))
 }
@@ -265,6 +268,10 @@ mod tests {
     //= spec/rfc9207.md#2
     //= type=test
     //# `iss` SHOULD stand in every response, errors included, and be the issuer of the metadata (AS-09, S).
+    //= spec/oauth21.md#2-3
+    //= type=test
+    //# A redirect URI MUST have no fragment and keep its query, and `state`, like all input, is untrusted
+    //# (AS-15, S).
     // atk:RED-08
     #[test]
     fn an_answer_holds_each_value_once_whatever_the_state_says() {

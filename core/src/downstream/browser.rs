@@ -82,8 +82,8 @@ pub(crate) fn check_form(
 ) -> Result<(), Failure> {
     let refused = |reason| Failure::new(Code::FormRefused).because(reason);
     //= spec/mcp-best-practices.md#consent-ui-requirements
-    //# The consent page MUST name the client, the upstream scopes asked for and the registered redirect URI,
-    //# MUST be protected against CSRF, and MUST NOT be framed (CON-03, B/S).
+    //# The consent page MUST name the client, the oauth scopes asked for upstream and the registered redirect
+    //# URI, take its answer with protection against CSRF, and refuse to be framed (CON-03, B/S).
     check_origin(visit)?;
     let browser = browser.ok_or_else(|| refused("the browser sent no cookie"))?;
     let expected = browser.form_token(page, person);

@@ -58,6 +58,10 @@ impl fmt::Debug for Parameters {
 mod tests {
     use super::*;
 
+    //= spec/oauth21.md#3-1
+    //= type=test
+    //# A parameter MUST NOT be sent or accepted twice, `resource` excepted, and an empty value counts as
+    //# absent (NET-11, U/S).
     // atk:COD-12
     #[test]
     fn a_parameter_given_twice_is_refused_however_it_is_written() {

@@ -95,6 +95,8 @@ impl Endpoint for Register {
 }
 
 fn read(config: &GatewayConfig, visit: &Visit) -> Result<ClientRegistration, RegistrationRefusal> {
+    //= spec/mcp-2026-07-28.md#reg-dynamic-client-registration
+    //# Dynamic registration MAY be supported, deprecated as it is (REG-13, U/S).
     if !visit.request.header("content-type").is_some_and(is_json_content_type) {
         return Err(RegistrationRefusal::ClientMetadata("the body is not application/json"));
     }
@@ -222,6 +224,8 @@ impl Decide for Admit {
             //= spec/cimd.md#supporting-both
             //# An id that the authorization server gives SHOULD NOT begin with `https://` (REG-28, S).
             // 256 random bits, after the slot that it gives back when it is used.
+            //= spec/oauth21.md#7-4
+            //# A client SHOULD NOT be able to choose an id that can pass for a person's (AS-16, S).
             let client_id = format!("{ID_PREFIX}{slot:03x}{}", self.token);
             let client = ClientRecord { client_id, ..self.record.clone() };
             let holder = SlotRecord {

@@ -84,6 +84,9 @@ impl Issued {
             scope: String,
         }
         let body = TokenResponse {
+            //= spec/mcp-2026-07-28.md#sec-access-token-privilege-restriction
+            //# What a client gets MUST be a token of ours with us as its audience, and the upstream's token
+            //# stays inside (CON-12, B).
             access_token: self.access.expose(),
             token_type: "Bearer",
             expires_in: now.until(self.expires_at) / 1000,

@@ -57,6 +57,9 @@ pub(crate) fn authenticate(
     //# method in a request, a secret in the body or in the header; brute force is resisted (TOK-17, S).
     // Our secrets have 256 random bits, which nobody guesses, however often they try.
     match (known.method, &known.secret, &credentials.secret) {
+        //= spec/mcp-2026-07-28.md#idx-overview
+        //# The authorization server MUST follow OAuth 2.1 for confidential and for public clients, at https
+        //# endpoints (AS-01, S).
         (AuthMethod::None, _, None) if config.public_clients => {}
         // COMPAT: a secret may come by either way, whichever was registered: libraries choose by our metadata.
         (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(hash), Some(secret))

@@ -481,6 +481,12 @@ impl Callback {
         //= spec/oauth21.md#2-3-4
         //# A pending flow MUST be finished by the user agent that began it, once, and before it expires
         //# (AZR-10, U).
+        //= spec/mcp-best-practices.md#oauth-state-parameter-validation
+        //# At the upstream's callback a `state` that is missing or not this browser's MUST be refused, and
+        //# each counts once and for about ten minutes (CON-08, B).
+        //= spec/derived.md#con-09
+        //# The browser at the upstream's callback MUST be the one in which the step was approved, and the
+        //# protection of forms be bound to the browser, not to the session alone (CON-09, B, derived).
         // atk:CSR-02
         if !flow.binding.holds(engine, self.hash, &presented) {
             return Err(Code::BindingMismatch.into());

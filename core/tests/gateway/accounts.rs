@@ -96,6 +96,10 @@ fn a_client_that_is_signed_out_on_the_page_has_dead_tokens_at_once() {
     assert_eq!(gateway.token(&fields).1["error"], "invalid_grant");
 }
 
+//= spec/mcp-2026-07-28.md#elic-phishing
+//= type=test
+//# Whoever opens the URL of an elicitation MUST be the one who caused it, whatever is done to the URL
+//# (CON-17, B).
 // atk:CSR-04
 #[test]
 fn the_link_of_a_challenge_is_its_principals_own_and_opening_it_begins_nothing() {

@@ -337,6 +337,9 @@ fn our_own_client_document_stands_at_the_url_that_is_its_id_and_nowhere_else() {
     }
 }
 
+//= spec/oauth21.md#7-4
+//= type=test
+//# A client SHOULD NOT be able to choose an id that can pass for a person's (AS-16, S).
 //= spec/rfc7591.md#3-2-1
 //= type=test
 //# A registration MUST be answered with 201, never to be stored, with the client id, all that was registered,
@@ -357,6 +360,7 @@ fn a_registration_is_answered_with_all_that_was_registered() {
     let response = gateway.register(&json!({
         "redirect_uris": ["https://c.good/cb", "vscode://x/cb", "cursor://anysphere.cursor-mcp/oauth/callback"],
         "client_name": "Good",
+        "client_id": "alice",
         "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
         "scope": "a admin b",
     }));

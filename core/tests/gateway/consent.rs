@@ -13,6 +13,10 @@ fn rows(gateway: &Gateway, kind: Kind) -> usize {
     gateway.world.store.rows().keys().filter(|key| kind_of(key) == Some(kind as u8)).count()
 }
 
+//= spec/derived.md#con-20
+//= type=test
+//# Each upstream MUST have a consent step and a pending flow of its own, and connecting only some of them is
+//# a valid end (CON-20, B, derived).
 #[test]
 fn a_person_connects_an_upstream_approves_the_client_and_the_client_gets_tokens() {
     let mut gateway = Gateway::new();
@@ -91,6 +95,10 @@ fn whoever_declines_tells_the_client_so_and_nothing_is_granted() {
     assert!(gateway.notes.live_refresh_tokens().is_empty(), "{:?}", gateway.notes.live_refresh_tokens());
 }
 
+//= spec/mcp-best-practices.md#per-client-consent-storage
+//= type=test
+//# Which clients a person has approved MUST be kept for each person, safely, and be looked at before anything
+//# goes on (CON-02, B).
 // atk:CON-05
 #[test]
 fn what_has_changed_since_it_was_shown_is_shown_again_before_it_is_granted() {
@@ -118,6 +126,9 @@ fn what_has_changed_since_it_was_shown_is_shown_again_before_it_is_granted() {
     assert_eq!(slug(&forged), "user.consent_stale");
 }
 
+//= spec/derived.md#err-08
+//= type=test
+//# Error bodies MUST say nothing about other users, upstream tokens or internal URLs (ERR-08, S/R, derived).
 // atk:CON-13, atk:CON-08, atk:TEN-05
 #[test]
 fn a_consent_session_is_one_browsers_own_and_given_again_to_that_one_alone() {
@@ -191,6 +202,14 @@ fn an_approval_of_whoever_has_become_somebody_else_meanwhile_grants_nothing() {
     assert_eq!(rows(&gateway, Kind::Code), 0);
 }
 
+//= spec/mcp-best-practices.md#consent-ui-requirements
+//= type=test
+//# The consent page MUST name the client, the oauth scopes asked for upstream and the registered redirect
+//# URI, take its answer with protection against CSRF, and refuse to be framed (CON-03, B/S).
+//= spec/derived.md#con-09
+//= type=test
+//# The browser at the upstream's callback MUST be the one in which the step was approved, and the protection
+//# of forms be bound to the browser, not to the session alone (CON-09, B, derived).
 // atk:CON-04
 #[test]
 fn a_form_counts_only_from_its_own_page_browser_and_person() {
@@ -229,6 +248,9 @@ fn a_form_counts_only_from_its_own_page_browser_and_person() {
     assert!(parameter(answer.header("location").unwrap(), "code").is_some());
 }
 
+//= spec/oauth21.md#3-1
+//= type=test
+//# The person MUST be authenticated before anything is granted in their name (AS-03, S).
 // atk:CON-14
 #[test]
 fn half_a_sign_in_approves_nothing() {
@@ -249,6 +271,14 @@ fn half_a_sign_in_approves_nothing() {
     let _ = consent;
 }
 
+//= spec/mcp-2026-07-28.md#sec-confused-deputy-problem
+//= type=test
+//# With a static registration upstream, each client MUST have the person's consent before anything goes to
+//# the upstream (CON-01, B).
+//= spec/mcp-best-practices.md#oauth-state-parameter-validation
+//= type=test
+//# The upstream's `state` MUST be random, be stored only once the person has pressed the button, and its
+//# cookie be set right before the redirect, never earlier (CON-07, B).
 // atk:CON-03, atk:CON-01
 #[test]
 fn no_page_makes_a_binding_and_nothing_goes_upstream_before_a_button_is_pressed() {
@@ -265,6 +295,14 @@ fn no_page_makes_a_binding_and_nothing_goes_upstream_before_a_button_is_pressed(
     assert!(alice.cookies.contains_key("__Host-grantway"));
 }
 
+//= spec/mcp-best-practices.md#oauth-state-parameter-validation
+//= type=test
+//# At the upstream's callback a `state` that is missing or not this browser's MUST be refused, and each
+//# counts once and for about ten minutes (CON-08, B).
+//= spec/derived.md#con-09
+//= type=test
+//# The browser at the upstream's callback MUST be the one in which the step was approved, and the protection
+//# of forms be bound to the browser, not to the session alone (CON-09, B, derived).
 // atk:CON-02, atk:CSR-02, atk:CSR-03
 #[test]
 fn the_upstreams_answer_counts_in_the_browser_that_went_there() {
@@ -313,7 +351,14 @@ fn another_identity_lets_go_of_what_was_staged_for_the_one_before() {
     assert!(!gateway.is_connected(&user("alice"), "notes"));
 }
 
+//= spec/oauth21.md#3-1
+//= type=test
+//# The authorization endpoint MUST answer to GET, ignore parameters it does not know, and refuse one that is
+//# given twice (AS-02, S).
 // atk:CON-07
+//= spec/oauth21.md#3-2-3
+//= type=test
+//# Metadata members and request or response parameters that are not known MUST be ignored (NET-10, U/S).
 #[test]
 fn nobody_is_whom_a_form_a_query_or_a_header_names() {
     let mut gateway = Gateway::with(|config| {
@@ -365,7 +410,19 @@ fn ten_wrong_keys_pause_the_browser_and_the_right_one_is_heard_again_later() {
     assert!(html(&services).contains("k-1"));
 }
 
-// atk:CON-18, atk:RED-01
+//= spec/oauth21.md#3-1
+//= type=test
+//# The authorization endpoint MUST answer to GET, ignore parameters it does not know, and refuse one that is
+//# given twice (AS-02, S).
+//= spec/oauth21.md#4-1-2-1
+//= type=test
+//# A missing or wrong client id or redirect URI MUST be told to the person, and never lead to a redirect
+//# (AS-04, S).
+//= spec/mcp-2026-07-28.md#sec-open-redirection
+//= type=test
+//# The browser MUST be sent on by itself to trusted redirect URIs only, on refusals and errors too
+//# (AS-14, S).
+// atk:CON-18, atk:RED-01, atk:RED-11
 #[test]
 fn errors_lead_to_a_page_and_never_by_themselves_to_an_address_that_anybody_could_register() {
     let mut gateway = Gateway::new();
@@ -418,6 +475,10 @@ fn a_client_has_so_many_pending_sessions_and_the_oldest_gives_way() {
     assert_eq!(gateway.redeem(&client, &redirect).0, 200);
 }
 
+//= spec/oauth21.md#7-5-4
+//= type=test
+//# After a POST the browser MUST be sent on with 303, never with 307, which would repeat the form elsewhere
+//# (AS-13, S).
 // atk:CON-16, atk:CSR-10
 #[test]
 fn every_redirect_is_a_303_and_every_answer_is_kept_by_nobody() {

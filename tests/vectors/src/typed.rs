@@ -108,11 +108,9 @@ pub fn reply_as_value(reply: &Reply) -> Value {
             } } })
         }
         Reply::Http(HttpReply::UnknownOutcome) => json!({ "http": "unknown_outcome" }),
-        Reply::Identity(reply) => json!({ "identity": match reply {
-            IdentityReply::Caller(caller) => json!({ "caller": caller }),
-            IdentityReply::Rejected => json!("rejected"),
-            IdentityReply::Unavailable => json!("unavailable"),
-        } }),
+        Reply::Identity(IdentityReply::Caller(caller)) => json!({ "identity": { "caller": caller } }),
+        Reply::Identity(IdentityReply::Rejected) => json!({ "identity": "rejected" }),
+        Reply::Identity(IdentityReply::Unavailable) => json!({ "identity": "unavailable" }),
         Reply::Read(ReadReply::Found(records)) => {
             let record = |found: &Option<Versioned>| found.as_ref().map_or(Value::Null, record);
             json!({ "read": { "found": records.iter().map(record).collect::<Vec<_>>() } })
@@ -160,14 +158,12 @@ pub fn reply_from_value(reply: &Value) -> Reply {
             }))
         }
         "http" => Reply::Http(HttpReply::Response(response(&said["response"]))),
-        "identity" => Reply::Identity(match said.as_str() {
-            Some("rejected") => IdentityReply::Rejected,
-            Some(_) => IdentityReply::Unavailable,
-            None => {
-                let caller = serde_json::from_value(said["caller"].clone()).expect("a caller");
-                IdentityReply::Caller(Box::new(caller))
-            }
-        }),
+        "identity" if said == "rejected" => Reply::Identity(IdentityReply::Rejected),
+        "identity" if said == "unavailable" => Reply::Identity(IdentityReply::Unavailable),
+        "identity" => {
+            let caller = serde_json::from_value(said["caller"].clone()).expect("a caller");
+            Reply::Identity(IdentityReply::Caller(Box::new(caller)))
+        }
         "read" if said == "unavailable" => Reply::Read(ReadReply::Unavailable),
         "read" => {
             let found = |record: &Value| (!record.is_null()).then(|| versioned(record));

@@ -186,8 +186,8 @@ impl Finish {
         let request = &consent.request;
         let end = cx.now().plus(cx.engine.limits().code_ms);
         //= spec/oauth21.md#4-1-2
-        //# A code MUST be bound to client, challenge, redirect URI and resource, and live no longer than ten
-        //# minutes (TOK-13, S).
+        //# A code MUST be bound to its client, challenge, redirect URI and resource, and end within ten
+        //# minutes, ours after one (TOK-13, S).
         //= spec/oauth21.md#4-1-2
         //# The challenge of a code MUST stay where nobody can read it out (AS-07, S).
         let record = CodeRecord {

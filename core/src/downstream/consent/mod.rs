@@ -431,9 +431,9 @@ impl Consenting {
             return Progress::done(desk.identify_page(cx, &stored.record, failure.as_ref()));
         };
         cx.acts(&caller.principal);
-        //= spec/mcp-2026-07-28.md#reg-client-id-metadata-documents
-        //# The document behind a client id that is a URL MUST be got by GET, an answer of 200 with JSON alone being
-        //# one, and redirects not followed (REG-21, S).
+        //= spec/cimd.md#4
+        //# For an id that is a URL the authorization server SHOULD fetch the document by GET and MUST take
+        //# nothing but a 200 of JSON for it, following no redirect (REG-21, S).
         let client_id = stored.record.request.client_id.clone();
         let step = FindClient::begin(cx, &desk.visit.site.tenant, &client_id, Fetch::IfStale);
         Self::finding(cx, desk, stored, caller, step)
@@ -568,6 +568,12 @@ impl Consenting {
         //= spec/mcp-2026-07-28.md#sec-confused-deputy-problem
         //# With a static registration upstream, each client MUST have the person's consent before anything goes to the
         //# upstream (CON-01, B).
+        //= spec/mcp-best-practices.md#oauth-state-parameter-validation
+        //# The upstream's `state` MUST be random, be stored only once the person has pressed the button, and
+        //# its cookie be set right before the redirect, never earlier (CON-07, B).
+        //= spec/mcp-best-practices.md#confused-deputy-problem
+        //# The upstream leg MUST keep every rule for clients, with a pending flow for each upstream
+        //# (CON-11, B).
         // atk:CON-01, atk:CON-03: the binding cookie is set by this response alone.
         let Some(connector) = desk.connector() else { return Progress::fail(Code::ConnectorUnknown) };
         let mut arguments = BeginConnect::new(standing.caller.clone(), connector);
@@ -584,6 +590,9 @@ impl Consenting {
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(redirect)) => {
+                //= spec/mcp-2026-07-28.md#elic-url-mode-for-oauth
+                //# Upstream credentials MUST NOT pass through the MCP client, and the person authorizes us at
+                //# the upstream directly (CON-13, B).
                 Progress::done(Response::see_other(&redirect.url).with_cookie(redirect.cookie))
             }
         }

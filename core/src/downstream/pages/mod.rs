@@ -1,6 +1,9 @@
 //! Pages: what they show, as plain data, and their HTML.
 //!
-//! A host may render the same models itself; the rules are in the status and headers of the response, which it keeps.
+//! A host may render the same models itself; the rules are in the status and headers of the response, which it keeps. It sends the same
+//! forms to the same places, shows each name whose `suspicious` is set with a warning and each host whole, escapes everything, and loads
+//! nothing that the `Content-Security-Policy` of the response does not allow. In messages a page is an object with one member,
+//! whose name says which it is.
 
 #[cfg(any(test, feature = "seam"))]
 mod examples;
@@ -13,8 +16,11 @@ mod words;
 pub(crate) use self::html::policy;
 pub use self::name::DisplayName;
 
+use serde::{Serialize, Serializer};
+
 /// What a page shows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Page {
     /// Asks itself for the page again, so that cookies arrive that browsers keep back from navigations of other sites.
     Again(AgainPage),
@@ -33,14 +39,14 @@ pub enum Page {
 }
 
 /// What every page shows: whose gateway it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Frame {
     /// The gateway's name.
     pub gateway: String,
 }
 
 /// Where the forms of a page go. All of them are POSTs with `form_token`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct FormTarget {
     /// The path that the names of actions are added to: `/consent/{id}` with `/approve`.
     pub path: String,
@@ -49,7 +55,7 @@ pub struct FormTarget {
 }
 
 /// A client, as far as it can be told. Everything but the hosts is what it says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ClientShown {
     /// The name it gives itself.
     pub name: DisplayName,
@@ -68,7 +74,7 @@ pub struct ClientShown {
 }
 
 /// Who the person is, as pages say it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct IdentityShown {
     /// The kind of principal: `user`, `key`, `session`.
     pub kind: &'static str,
@@ -77,7 +83,7 @@ pub struct IdentityShown {
 }
 
 /// Whose something is, where it is not the person's own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct OwnerShown {
     /// As people read it.
     pub shown: IdentityShown,
@@ -86,7 +92,7 @@ pub struct OwnerShown {
 }
 
 /// Asks for the page again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct AgainPage {
     /// Whose gateway.
     pub frame: Frame,
@@ -95,7 +101,7 @@ pub struct AgainPage {
 }
 
 /// Asks who the person is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct IdentifyPage {
     /// Whose gateway.
     pub frame: Frame,
@@ -116,7 +122,7 @@ pub struct IdentifyPage {
 }
 
 /// What the host's own login offers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct UserOffer {
     /// Who is signed in. `None`: nobody.
     pub signed_in_as: Option<DisplayName>,
@@ -125,7 +131,7 @@ pub struct UserOffer {
 }
 
 /// What was wrong, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Problem {
     /// The failure's slug.
     pub slug: &'static str,
@@ -136,7 +142,7 @@ pub struct Problem {
 }
 
 /// Offers to connect upstreams.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ServicesPage {
     /// Whose gateway.
     pub frame: Frame,
@@ -155,7 +161,7 @@ pub struct ServicesPage {
 }
 
 /// An upstream in a consent session.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ServiceShown {
     /// The connector's id.
     pub connector: String,
@@ -172,7 +178,8 @@ pub struct ServiceShown {
 }
 
 /// Where an upstream stands in a consent session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     /// Connected already.
     Connected,
@@ -191,7 +198,7 @@ pub enum ServiceState {
 }
 
 /// Asks whether a client may have what it asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ApprovePage {
     /// Whose gateway.
     pub frame: Frame,
@@ -218,7 +225,7 @@ pub struct ApprovePage {
 }
 
 /// Asks whether one upstream is to be connected.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ConnectPage {
     /// Whose gateway.
     pub frame: Frame,
@@ -235,7 +242,7 @@ pub struct ConnectPage {
 }
 
 /// The person's connected accounts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ConnectionsPage {
     /// Whose gateway.
     pub frame: Frame,
@@ -253,7 +260,7 @@ pub struct ConnectionsPage {
 }
 
 /// A connection on that page.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ConnectionShown {
     /// The connector's id.
     pub connector: String,
@@ -270,12 +277,14 @@ pub struct ConnectionShown {
     /// The account, as the issuer calls it.
     pub account: Option<DisplayName>,
     /// Another account that waits to be confirmed, and since when (UNIX milliseconds).
+    #[serde(serialize_with = "held")]
     pub held: Option<(Option<DisplayName>, u64)>,
     /// The oauth scopes granted.
     pub scopes: Vec<String>,
     /// When the access token ends, in UNIX milliseconds.
     pub expires_at: Option<u64>,
     /// Who connected it, and when (UNIX milliseconds).
+    #[serde(serialize_with = "connected")]
     pub connected: Option<(IdentityShown, u64)>,
     /// Connecting, or connecting again, is offered.
     pub can_connect: bool,
@@ -286,7 +295,7 @@ pub struct ConnectionShown {
 }
 
 /// A client that is signed in for the person.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct SignedInClient {
     /// Its tokens.
     pub family: String,
@@ -301,7 +310,8 @@ pub struct SignedInClient {
 }
 
 /// How something ended, in a line on a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Notice {
     /// An account was connected.
     Connected,
@@ -312,7 +322,7 @@ pub enum Notice {
 }
 
 /// Says how something ended, or why it cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct MessagePage {
     /// Whose gateway.
     pub frame: Frame,
@@ -331,10 +341,35 @@ pub struct MessagePage {
 }
 
 /// A link. Its address is a path of ours, or a checked `https` URL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Link {
     /// What it says.
     pub label: String,
     /// Where it leads.
     pub url: String,
+}
+
+/// By name in messages, as all members are.
+fn held<S: Serializer>(held: &Option<(Option<DisplayName>, u64)>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Held<'a> {
+        account: Option<&'a DisplayName>,
+        held_since: u64,
+    }
+    let held = held.as_ref();
+    held.map(|(account, held_since)| Held { account: account.as_ref(), held_since: *held_since })
+        .serialize(serializer)
+}
+
+/// As above.
+fn connected<S: Serializer>(
+    connected: &Option<(IdentityShown, u64)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Connected<'a> {
+        by: &'a IdentityShown,
+        at: u64,
+    }
+    connected.as_ref().map(|(by, at)| Connected { by, at: *at }).serialize(serializer)
 }
