@@ -89,6 +89,9 @@ CHECKS = (
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
     )),
+    Check("sdk", "the official SDKs sign in and call tools, each person as themselves", (
+        "python3 tests/sdk/run.py",
+    ), gate=False),
     Check("models-quick", "the real operations, explored within small bounds", (
         "cargo run -q --release -p grantway-models -- run --quick",
     )),

@@ -33,6 +33,8 @@ TOKEN_SECONDS = 4
 TIMEOUT_SECONDS = 120
 # In which form a client of a revision is challenged.
 FORMS = {"2025-11-25": "url_elicitation", "2026-07-28": "input_required", "plain": "text"}
+# alice's and bob's in each revision of each SDK, and carol's in each SDK.
+WALKS = 23
 STEPS = ("signed in", "whoami is the right user", "upstream knows the right user", "challenged", "connected and called", "token renewed")
 
 
@@ -51,6 +53,8 @@ def main() -> None:
         results += [run for mode in modes for run in walks(program, name, command, mode)]
     for result in results:
         judge(result, expected)
+    if not arguments.sdk and len(results) != WALKS:
+        packages.fail(f"{len(results)} walks were made, not {WALKS}")
     if not arguments.sdk:
         check_expected(expected, results)
     report(results, arguments.json)
@@ -148,6 +152,7 @@ def judge(result: dict, expected: dict) -> None:
         "token renewed": later == told
         and bool(told)
         and saw.get("signIns") == 1
+        and bool(calls)
         and calls[-1]["token_ends_at"] >= calls[0]["token_ends_at"] + TOKEN_SECONDS * 1000,
     }
     assert tuple(took) == STEPS
