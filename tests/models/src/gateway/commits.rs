@@ -151,7 +151,7 @@ impl<R: Rows> World<R> {
             if !follows || old.dead || !proved {
                 self.breaks(Property::OneChainOfRefreshTokens);
             }
-            self.ghost.rotated_at = Some(self.ground.elapsed_ms);
+            self.ghost.rotated_at = Some(asked.since);
         }
     }
 

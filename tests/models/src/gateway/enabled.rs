@@ -50,9 +50,9 @@ impl<R: Rows> World<R> {
         (0..self.workers.len()).any(|worker| self.workers[worker].busy.is_some() || self.may_begin(worker))
     }
 
-    /// Time does not pass over an exchange with the issuer, whose limits the first model is about.
+    /// A tick is longer than a commit or an exchange may take.
     fn may_pass(&self) -> bool {
-        let waits = |busy: &Busy| matches!(busy.effect, Effect::Http(_));
+        let waits = |busy: &Busy| matches!(busy.effect, Effect::Commit { .. } | Effect::Http(_));
         self.workers.iter().filter_map(|worker| worker.busy.as_ref()).all(|busy| !waits(&busy.value))
     }
 

@@ -53,8 +53,6 @@ pub(super) struct Busy {
     pub(super) asked: Asked,
     running: Running,
     pub(super) effect: Effect,
-    /// When it was asked for.
-    pub(super) since: u64,
 }
 
 /// A request, with the page that it was sent from.
@@ -62,6 +60,8 @@ pub(super) struct Busy {
 pub(super) struct Asked {
     pub(super) ask: Ask,
     pub(super) page: Option<Arc<Seen>>,
+    /// When it asked for its effect.
+    pub(super) since: u64,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -191,11 +191,11 @@ impl<R: Rows> World<R> {
             Ask::Approve { page, .. } | Ask::Forge { page, .. } => self.known.pages.get(&page).cloned(),
             _ => None,
         };
-        let asked = Asked { ask, page };
+        let asked = Asked { ask, page, since: self.ground.elapsed_ms };
         let mut running = Running::new(&self.case, &self.known, ask);
         let moment = Moment::new(self.ground.now(), entropy(running.steps()));
         match running.step(&moment, Reply::Start).expect("an operation begins with `start`") {
-            Stepped::Perform(effect) => Some(Busy { asked, running, effect, since: self.ground.elapsed_ms }),
+            Stepped::Perform(effect) => Some(Busy { asked, running, effect }),
             Stepped::Done(answered, events) => {
                 self.ended(&asked, running.steps(), answered, &events);
                 None
@@ -209,7 +209,7 @@ impl<R: Rows> World<R> {
         match busy.running.step(&moment, reply).expect("the reply answers the effect") {
             Stepped::Perform(effect) => {
                 busy.effect = effect;
-                busy.since = self.ground.elapsed_ms;
+                busy.asked.since = self.ground.elapsed_ms;
                 true
             }
             Stepped::Done(answered, events) => {
