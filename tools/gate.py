@@ -84,6 +84,7 @@ CHECKS = (
     ), gate=False),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
+        "python3 tests/conformance/authorization.py",
     )),
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
@@ -94,8 +95,9 @@ CHECKS = (
     Check("stampede-quick", "sixteen processes on one file, a few rounds", (
         "cargo run -q -p grantway-stampede -- --rounds 10",
     )),
-    Check("demo", "the demo runs from beginning to end", (
-        "cargo run -q -p grantway-demo -- --quiet",
+    Check("demo", "both parts of the demo run from beginning to end", (
+        "cargo run -q -p grantway-demo -- gateway --quiet",
+        "cargo run -q -p grantway-demo -- terminal --quiet",
     )),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
         "cargo run -q -p grantway-stampede -- --rounds 200",

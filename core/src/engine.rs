@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// The base URL of a tenant's own pages. `None`: there is none, or the tenant's id cannot stand in it.
-    pub(crate) fn base_url(&self, tenant: &TenantId) -> Option<Cow<'_, str>> {
+    pub fn base_url(&self, tenant: &TenantId) -> Option<Cow<'_, str>> {
         let base = self.config.base_url.as_deref()?;
         if !base.contains(TENANT_PLACE) {
             return Some(Cow::Borrowed(base));

@@ -38,6 +38,12 @@ pub enum What {
     AccountChanged,
     /// The owner has sent another account back that a reconnect had brought.
     AccountRefused,
+    /// What belongs to a flow came back to another browser, or to somebody else, than it began with: nothing has changed, and a link may
+    /// have been forwarded.
+    CallbackMisdirected {
+        /// The failure's slug.
+        slug: String,
+    },
     /// A person is needed.
     ChallengeIssued {
         /// The challenge's reason.

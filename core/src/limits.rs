@@ -148,7 +148,7 @@ pub(crate) const UNUSED_CLIENTS_MAX: usize = 500;
 /// LIMIT: a client id metadata document (draft-ietf-oauth-client-id-metadata-document §6.6 recommends 5 KB).
 pub(crate) const CLIENT_DOCUMENT_MAX_BYTES: u32 = 5 * 1024;
 /// LIMIT: the body of a request to the gateway.
-pub(crate) const REQUEST_MAX_BYTES: usize = 64 * 1024;
+pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
 /// LIMIT: redirect URIs of one client.
 pub(crate) const REDIRECT_URIS_MAX: usize = 16;
 /// LIMIT: issuers of one resource that are looked at (atk:NET-12).

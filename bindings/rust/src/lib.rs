@@ -38,9 +38,13 @@
 //! [`Grantway::sweep`] every few minutes.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod config;
 pub mod driver;
 mod grantway;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 pub mod store;
 pub mod transport;
 

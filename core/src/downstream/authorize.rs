@@ -18,7 +18,7 @@ use super::visit::Visit;
 use crate::error::{Code, Failure};
 use crate::event::What;
 use crate::limits::PENDING_CONSENTS_MAX;
-use crate::operation::{Answer, Context, OperationId, Precondition, Progress, Version, Versioned};
+use crate::operation::{Answer, Context, OperationId, Precondition, Progress, Versioned};
 use crate::secret::Secret;
 use crate::store::records::{ClientRequest, ConsentHash, ConsentRecord, ConsentStatus, Digest, SlotRecord};
 use crate::store::{Key, delete, lookup_hash, put_index};
@@ -229,24 +229,18 @@ impl Decide for OpenConsent {
     fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<()> {
         let tenant = self.site.tenant.clone();
         // atk:NET-13: a free slot, or the one whose session has waited longest. An approved one has left its slot.
-        let mut best: Option<(u16, u64, Option<(Digest, Version)>)> = None;
-        for (number, (key, raw)) in (0u16..).zip(self.keys().iter().zip(found)) {
-            let held = match cx.open::<SlotRecord>(key, raw.as_ref()) {
-                Ok(held) => held.map(|stored| (stored.record, stored.version)),
-                // One that does not open is as good as free.
-                Err(_) => None,
+        let slots = (0u16..).zip(self.keys().into_iter().zip(found)).map(|(number, (key, raw))| {
+            // One that does not open is as good as free.
+            let held = cx.open::<SlotRecord>(&key, raw.as_ref()).ok().flatten().map(|stored| stored.record);
+            let rank = match &held {
+                Some(slot) if cx.now() < slot.expires_at => slot.created_at.0.saturating_add(1),
+                Some(_) | None => 0,
             };
-            let age = held
-                .as_ref()
-                .filter(|(slot, _)| cx.now() < slot.expires_at)
-                .map(|(slot, _)| slot.created_at.0);
-            let holder = held.map(|(slot, version)| (slot.holder, version));
-            let rank = age.map_or(0, |age| age.saturating_add(1));
-            if best.as_ref().is_none_or(|(_, have, _)| rank < *have) {
-                best = Some((number, rank, holder));
-            }
-        }
-        let Some((number, _, holder)) = best else { return Decision::fail(Code::Internal) };
+            (rank, number, held.map(|slot| slot.holder))
+        });
+        let Some((_, number, holder)) = slots.min_by_key(|(rank, number, _)| (*rank, *number)) else {
+            return Decision::fail(Code::Internal);
+        };
         self.consent.slot = number;
         let consent_key = Key::consent(&tenant, &self.hash.0);
         let end = self.consent.expires_at;
@@ -260,7 +254,7 @@ impl Decide for OpenConsent {
             put_index(Key::expiry(&tenant, end, &consent_key), None),
             put_index(Key::expiry(&tenant, end, &slot_key), None),
         ];
-        if let Some((Digest(displaced), _)) = holder {
+        if let Some(Digest(displaced)) = holder {
             writes.push(delete(Key::consent(&tenant, &displaced), Precondition::Any));
         }
         Decision::Commit(writes, ())

@@ -55,8 +55,6 @@ pub(crate) enum Fetch {
 pub(crate) enum FoundClient {
     Known {
         record: Box<ClientRecord>,
-        /// Of the record as it was read; `None`: it was written just now.
-        version: Option<Version>,
     },
     /// Its document has never been read, and must not be read now.
     Unread,
@@ -139,7 +137,7 @@ impl FindClient {
                 //# a redirect URI (REG-26, S).
                 // A failure becomes a page; a redirect URI that was not checked is not answered.
                 Ok(record) if record.refused.is_some() => Progress::fail(refusal(&record)),
-                Ok(record) => Progress::done(FoundClient::Known { record, version: None }),
+                Ok(record) => Progress::done(FoundClient::Known { record }),
                 Err(failure) => Progress::fail(failure),
             },
         )
@@ -193,7 +191,7 @@ impl Asked {
         let version = stored.as_ref().map(|stored| stored.version);
         let known = |stored: Stored<ClientRecord>| {
             let record = Box::new(stored.record);
-            Ok(Looked::Found(FoundClient::Known { record, version }))
+            Ok(Looked::Found(FoundClient::Known { record }))
         };
         if !is_document(&self.client_id) {
             let public_clients = config(cx.engine)?.public_clients;

@@ -319,8 +319,12 @@ fn status(failure: &Failure) -> u16 {
     match failure.code() {
         Code::PageUnknown | Code::GatewayMissing | Code::ConnectorUnknown | Code::ConsentUnknown => 404,
         Code::MethodRefused => 405,
-        Code::FormRefused | Code::NotAllowed | Code::BindingMismatch | Code::PrincipalMismatch => 403,
-        Code::SignInNeeded => 401,
+        // Not 401, which would have to name a scheme that a browser can answer with (RFC 9110 §15.5.2).
+        Code::SignInNeeded
+        | Code::FormRefused
+        | Code::NotAllowed
+        | Code::BindingMismatch
+        | Code::PrincipalMismatch => 403,
         Code::ClientLimit | Code::KeyPaused => 429,
         Code::StoreIntegrity | Code::Internal => 500,
         code if code.retry() == Retry::Later && code.fault() != crate::error::Fault::Peer => 503,

@@ -28,18 +28,27 @@ impl Person {
     /// # Errors
     /// Nobody is signed in; or the form was not filled in on a page of ours, by this person, in this browser.
     pub(crate) fn of(cx: &mut Context<'_>, visit: Visit, who: &Who, page: &str) -> Result<Self, Failure> {
-        let caller = who.anybody().cloned().ok_or(Code::SignInNeeded)?;
-        cx.acts(&caller.principal);
+        let mut caller = who.anybody().cloned().ok_or(Code::SignInNeeded)?;
         let form = match visit.method {
             Method::Post => {
                 let form = visit.form()?;
                 let browser = Browser::known(cx, &visit);
-                let token = form.get("form_token");
-                check_form(&visit, browser.as_ref(), page, Some(&caller.principal), token)?;
+                let check = |caller: &Caller| {
+                    let token = form.get("form_token");
+                    check_form(&visit, browser.as_ref(), page, Some(&caller.principal), token)
+                };
+                // The host's login and a session of ours may both be here; the form says to which of them it was shown.
+                let session = who.session.as_ref().map(|(caller, _)| caller);
+                match (check(&caller), session) {
+                    (Ok(()), _) => {}
+                    (Err(_), Some(other)) if check(other).is_ok() => caller = other.clone(),
+                    (Err(failure), _) => return Err(failure),
+                }
                 form
             }
             Method::Get | Method::Options => visit.query()?,
         };
+        cx.acts(&caller.principal);
         let browser = Browser::of(cx, &visit);
         Ok(Self { visit, caller, browser, form })
     }

@@ -1,6 +1,9 @@
 //! Which endpoint a path belongs to.
 
-use super::site::Site;
+use super::site::{Site, config};
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::principal::TenantId;
 
 /// An endpoint of the gateway, with what its path says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,41 @@ pub(crate) enum Route<'a> {
     ResourceMetadata(&'a str),
     Revoke,
     Token,
+}
+
+/// Under the base URL. The patterns of [`Engine::gateway_routes`]; what they match and [`Route::of`] does not know is answered with 404.
+const PATTERNS: [&str; 14] = [
+    "/api/{*rest}",
+    "/authorize",
+    "/callback",
+    "/callback/{any}",
+    "/client.json",
+    "/connect",
+    "/connect/{ticket}",
+    "/connections",
+    "/connections/{action}",
+    "/consent/{id}",
+    "/consent/{id}/{action}",
+    "/register",
+    "/revoke",
+    "/token",
+];
+
+impl Engine {
+    /// Every path that [`Engine::handle`] answers at in a tenant's gateway, for a host that mounts it beside routes of its own: whole paths
+    /// from the root of the origin on, in which `{name}` stands for one segment and `{*rest}` for all that are left.
+    ///
+    /// # Errors
+    /// `config.gateway_missing`: there is none for this tenant.
+    pub fn gateway_routes(&self, tenant: &TenantId) -> Result<Vec<String>, Failure> {
+        let site = Site::of(self, tenant)?;
+        let well_known = |name: &str, path: &str| format!("/.well-known/{name}{}{path}", site.prefix());
+        let resources = config(self)?.resources.iter();
+        let resources = resources.map(|resource| well_known("oauth-protected-resource", &resource.path));
+        let own = PATTERNS.iter().map(|pattern| site.path(pattern));
+        let issuer = well_known("oauth-authorization-server", "");
+        Ok(std::iter::once(issuer).chain(resources).chain(own).collect())
+    }
 }
 
 impl<'a> Route<'a> {
@@ -118,6 +156,10 @@ mod tests {
     use crate::store::{Keyring, SealingKey};
 
     fn site(base: &str) -> Site {
+        Site::of(&engine(base), &TenantId::new("acme").unwrap()).unwrap()
+    }
+
+    fn engine(base: &str) -> Arc<Engine> {
         let bytes = |seed: u8| std::array::from_fn(|at| (at as u8).wrapping_mul(7).wrapping_add(seed));
         let config = EngineConfig {
             base_url: Some(base.to_owned()),
@@ -125,8 +167,28 @@ mod tests {
             ..EngineConfig::new("t")
         };
         let keyring = Keyring::new(SealingKey::new(1, bytes(1)), bytes(2)).unwrap();
-        let engine: Arc<Engine> = Engine::new(config, keyring).unwrap();
-        Site::of(&engine, &TenantId::new("acme").unwrap()).unwrap()
+        Engine::new(config, keyring).unwrap()
+    }
+
+    #[test]
+    fn the_patterns_lead_to_every_endpoint_and_nowhere_else() {
+        let tenant = TenantId::new("acme").unwrap();
+        let base = "https://gw.example/t/{tenant}";
+        let patterns = engine(base).gateway_routes(&tenant).unwrap();
+        let site = site(base);
+        for pattern in &patterns {
+            let path = pattern.replace("{*rest}", "a/b").replace(['{', '}'], "");
+            assert!(Route::of(&site, &path).is_some(), "{pattern}");
+        }
+        let mut kinds = Vec::new();
+        for route in patterns.iter().filter_map(|pattern| Route::of(&site, pattern)) {
+            let kind = std::mem::discriminant(&route);
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        assert_eq!(kinds.len(), 12, "an endpoint has no pattern");
+        assert!(patterns.contains(&"/.well-known/oauth-protected-resource/t/acme/mcp".to_owned()));
     }
 
     #[test]

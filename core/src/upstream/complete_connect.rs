@@ -266,7 +266,14 @@ impl Completing {
         //# The check of `iss` MUST be over before the code is sent anywhere (AZR-07, U).
         let answer = match callback.answer(cx.engine, &stored.record) {
             Ok(answer) => answer,
-            Err(failure) => return Progress::fail(failure),
+            Err(failure) => {
+                // atk:CON-02: somebody's link may have been forwarded; whoever watches the events hears of it.
+                if matches!(failure.code(), Code::BindingMismatch | Code::PrincipalMismatch) {
+                    let slug = failure.slug().to_owned();
+                    cx.emit_about(&stored.record.place(&callback.tenant), What::CallbackMisdirected { slug });
+                }
+                return Progress::fail(failure);
+            }
         };
         match stored.record.status {
             FlowStatus::Created => {}

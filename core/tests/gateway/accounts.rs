@@ -108,7 +108,7 @@ fn the_link_of_a_challenge_is_its_principals_own_and_opening_it_begins_nothing()
     let url = challenge.url.clone().unwrap();
     let (mut alice, mut mallory) = (Browser::of("alice"), Browser::of("mallory"));
     let nobody = Browser::default().get(&mut gateway, &url);
-    assert_eq!((nobody.status, slug(&nobody)), (401, "user.sign_in_needed"));
+    assert_eq!((nobody.status, slug(&nobody)), (403, "user.sign_in_needed"));
     assert!(html(&nobody).contains("/login?return_to=%2Fconnect%2F"));
     assert_eq!(slug(&mallory.get(&mut gateway, &url)), "user.ticket_unknown");
     let page = alice.get(&mut gateway, &url);
@@ -238,7 +238,7 @@ fn the_same_is_to_be_had_as_json_from_our_own_origin() {
         );
     }
     let nobody = api(&mut gateway, &Browser::default(), "GET", "/api/connections", "", GATEWAY);
-    assert_eq!((nobody.0, &nobody.1["error"]), (401, &Value::from("user.sign_in_needed")));
+    assert_eq!((nobody.0, &nobody.1["error"]), (403, &Value::from("user.sign_in_needed")));
     let (status, ended) =
         api(&mut gateway, &alice, "POST", "/api/connections/notes/disconnect", "{}", GATEWAY);
     assert_eq!((status, &ended["was_connected"]), (200, &Value::from(true)));

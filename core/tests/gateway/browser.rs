@@ -10,6 +10,7 @@ use grantway_core::downstream::request::{Request, SignedIn};
 use grantway_core::downstream::response::Response;
 use grantway_core::engine::{Engine, EngineConfig};
 use grantway_core::event::What;
+use grantway_core::operation::{Effect, Reply, Step};
 use grantway_core::principal::{Caller, ConnectorId, Principal, Role, TenantId};
 use grantway_core::protocol::scopes::Scopes;
 use grantway_core::secret::{Secret, SecretBytes};
@@ -26,6 +27,7 @@ pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 pub(crate) struct Gateway {
+    pub(crate) base: String,
     pub(crate) world: World,
     pub(crate) engine: Arc<Engine>,
     pub(crate) notes: Issuer,
@@ -44,12 +46,16 @@ impl Gateway {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::at(GATEWAY, change)
+    }
+
+    pub(crate) fn at(base: &str, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut gateway = GatewayConfig::new("/mcp");
         gateway.sign_in_path = Some("/login".to_owned());
         gateway.resources[0].scopes = Scopes::parse("tools").unwrap();
         change(&mut gateway);
         let config = EngineConfig {
-            base_url: Some(GATEWAY.to_owned()),
+            base_url: Some(base.to_owned()),
             gateway: Some(gateway),
             ..EngineConfig::new("Gateway")
         };
@@ -66,7 +72,8 @@ impl Gateway {
         let (notes, files) = (upstream(&mut world, "notes"), upstream(&mut world, "files"));
         let engine = Engine::new(config, keyring).unwrap();
         let tenant = TenantId::new("acme").unwrap();
-        let mut this = Self { world, engine, notes, files, tenant, events: Vec::new() };
+        let mut this =
+            Self { base: base.to_owned(), world, engine, notes, files, tenant, events: Vec::new() };
         this.put("notes", Connector::server("https://notes.good/mcp"));
         this.put("files", Connector::server("https://files.good/mcp"));
         this
@@ -209,7 +216,7 @@ impl Browser {
     }
 
     pub(crate) fn get(&mut self, gateway: &mut Gateway, target: &str) -> Response {
-        let target = target.strip_prefix(GATEWAY).unwrap_or(target);
+        let target = target.strip_prefix(gateway.base.as_str()).unwrap_or(target);
         let request = Request { headers: self.headers(), ..Request::get(target) };
         let response = gateway.handle(request, self.who.clone());
         self.keep(&response);
@@ -225,7 +232,7 @@ impl Browser {
     pub(crate) fn follow(&mut self, gateway: &mut Gateway, mut response: Response) -> Response {
         for _ in 0..10 {
             let location = response.header("location").map(str::to_owned);
-            match location.filter(|location| location.starts_with(GATEWAY)) {
+            match location.filter(|location| location.starts_with(&gateway.base)) {
                 Some(location) => response = self.get(gateway, &location),
                 None => return response,
             }
@@ -245,7 +252,7 @@ impl Browser {
         let mut headers = self.headers();
         for (name, value) in [
             ("Content-Type", "application/x-www-form-urlencoded"),
-            ("Origin", GATEWAY),
+            ("Origin", gateway.base.as_str()),
             ("Sec-Fetch-Site", "same-origin"),
         ] {
             let value = added.iter().find(|(have, _)| *have == name).map_or(value, |(_, value)| *value);
@@ -256,6 +263,47 @@ impl Browser {
         let response = gateway.handle(request, self.who.clone());
         self.keep(&response);
         response
+    }
+
+    /// As `post`, and before the first commit is looked for again something else happens: just before the last read.
+    pub(crate) fn post_beside(
+        &mut self,
+        gateway: &mut Gateway,
+        path: &str,
+        fields: &[(String, String)],
+        meanwhile: impl FnOnce(&mut Gateway),
+    ) -> Response {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut headers = self.headers();
+        for (name, value) in [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", GATEWAY)] {
+            headers.push((name.to_owned(), Secret::new(value)));
+        }
+        let body = SecretBytes::new(form.finish().into_bytes());
+        let request = Request { method: "POST".to_owned(), headers, body, ..Request::get(path) };
+        let (tenant, signed_in) = (gateway.tenant.clone(), self.who.clone());
+        let mut operation = gateway.engine.handle(Handle { tenant, request, signed_in });
+        let (mut reply, mut meanwhile) = (Reply::Start, Some(meanwhile));
+        loop {
+            let moment = gateway.world.moment();
+            match operation.step(&moment, reply).unwrap() {
+                Step::Done(outcome) => {
+                    gateway.events.extend(outcome.events.into_iter().map(|event| event.what));
+                    let response = outcome.result.unwrap();
+                    self.keep(&response);
+                    return response;
+                }
+                Step::Perform(effect) => {
+                    // The last read is that of everything the commit is about.
+                    if matches!(&effect, Effect::Read { keys } if keys.len() > 2)
+                        && let Some(meanwhile) = meanwhile.take()
+                    {
+                        meanwhile(gateway);
+                    }
+                    reply = gateway.world.perform(effect, 0).unwrap();
+                }
+            }
+        }
     }
 
     /// Presses the button of the form whose action ends so, and whose hidden fields hold `with`.

@@ -163,6 +163,45 @@ fn a_consent_session_is_one_browsers_own_and_given_again_to_that_one_alone() {
     assert_eq!(slug(&alice.get(&mut gateway, &consent)), "user.consent_expired");
 }
 
+// P26
+#[test]
+fn a_session_whose_time_is_over_stays_over_though_the_clock_is_set_back() {
+    let mut gateway = Gateway::new();
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let (consent, _) = at_approval(&mut gateway, &mut alice, &client);
+    let before = gateway.world.now();
+    gateway.world.advance(30 * 60_000);
+    for _ in 0..2 {
+        assert_eq!(slug(&alice.get(&mut gateway, &consent)), "user.consent_expired");
+        gateway.world.set_clock(before);
+    }
+}
+
+#[test]
+fn an_approval_of_whoever_has_become_somebody_else_meanwhile_grants_nothing() {
+    use grantway_core::downstream::config::IdentityMode;
+    let mut gateway =
+        Gateway::with(|config| config.identity = vec![IdentityMode::User, IdentityMode::Session]);
+    let client = gateway.register();
+    let mut alice = Browser::of("alice");
+    let page = alice.open(&mut gateway, &authorize_target(&client, ""));
+    let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "user")]);
+    let consent = back.header("location").unwrap().to_owned();
+    let approval = alice.open(&mut gateway, &format!("{consent}/approve"));
+    let services = alice.open(&mut gateway, &consent);
+    // The approval is on its way, up to its last read, when the other tab changes who she is.
+    let (path, fields) = form(&approval, "/approve", &[]);
+    let mut other = alice.clone();
+    let answer = alice.post_beside(&mut gateway, &path, &fields, |gateway| {
+        let back = other.press(gateway, &services, "/change", &[]);
+        let page = other.follow(gateway, back);
+        other.press(gateway, &page, "/identify", &[("mode", "session")]);
+    });
+    assert_eq!(slug(&answer), "user.consent_stale");
+    assert_eq!(rows(&gateway, Kind::Code), 0);
+}
+
 //= spec/mcp-best-practices.md#consent-ui-requirements
 //= type=test
 //# The consent page MUST name the client, the oauth scopes asked for upstream and the registered redirect
@@ -222,7 +261,7 @@ fn half_a_sign_in_approves_nothing() {
     let (path, fields) = form(&approval, "/approve", &[]);
     alice.who.as_mut().unwrap().auth_time = None;
     let answer = alice.post(&mut gateway, &path, &fields, &[]);
-    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"));
     assert_eq!(rows(&gateway, Kind::Code), 0);
     // Nor does it choose an identity.
     let mut half = Browser::of("alice");
@@ -277,6 +316,7 @@ fn the_upstreams_answer_counts_in_the_browser_that_went_there() {
     alice.open(&mut gateway, &authorize_target(&client, ""));
     let answer = alice.open(&mut gateway, &back);
     assert_eq!((answer.status, slug(&answer)), (403, "user.binding_mismatch"));
+    assert!(gateway.events.iter().any(|what| matches!(what, What::CallbackMisdirected { .. })));
     // And with Mallory's cookie, but Alice's login, it is not Mallory's either.
     let mut mixed = Browser { who: alice.who.clone(), ..mallory.clone() };
     let answer = mixed.open(&mut gateway, &back);
@@ -474,7 +514,7 @@ fn a_login_that_is_not_sent_with_another_sites_navigation_arrives_at_the_second_
     // Nobody is signed in then either: it says so, and the flow is as it was.
     let target = page.target.clone();
     let answer = alice.get(&mut gateway, &target);
-    assert_eq!((answer.status, slug(&answer)), (401, "user.sign_in_needed"));
+    assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"));
     alice.who = who;
     let landed = alice.open(&mut gateway, &target);
     assert_eq!(landed.status, 200);

@@ -1,4 +1,5 @@
 //! The two legs of a consent session and what may pass between them: the upstream's rules are kept, and its secrets stay inside.
+#![allow(clippy::disallowed_types, reason = "a test's server shares its document with the test")]
 
 use std::sync::{Arc, Mutex};
 

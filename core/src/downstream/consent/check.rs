@@ -3,8 +3,9 @@
 use crate::error::Code;
 use crate::operation::{Context, OperationId, Versioned};
 use crate::principal::ConnectorId;
+use crate::secret::Secret;
 use crate::store::Key;
-use crate::store::records::ConsentRecord;
+use crate::store::records::{ConsentRecord, ConsentStatus};
 use crate::upstream::{Decide, Decision};
 
 /// LIMIT: upstreams that are put off; more than a page shows.
@@ -26,6 +27,35 @@ impl Decide for Check {
 
     fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<()> {
         change(cx, id, &self.key, found, |consent| consent.request.checked = true)
+    }
+}
+
+/// Ends a session whose time is over.
+#[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+pub(super) struct Expire {
+    pub(super) key: Key,
+}
+
+impl Decide for Expire {
+    type Output = ();
+
+    fn keys(&self) -> Vec<Key> {
+        vec![self.key.clone()]
+    }
+
+    fn decide(&mut self, cx: &mut Context<'_>, id: OperationId, found: &[Option<Versioned>]) -> Decision<()> {
+        let stored = match cx.open::<ConsentRecord>(&self.key, found.first().and_then(Option::as_ref)) {
+            Ok(Some(stored)) if stored.record.status == ConsentStatus::Open => stored,
+            Ok(_) => return Decision::done(()),
+            Err(failure) => return Decision::fail(failure),
+        };
+        let precondition = stored.unchanged();
+        let mut consent = stored.record;
+        let (redirect, until) = (Secret::new(""), consent.created_at);
+        consent.status = ConsentStatus::Ended { redirect, until };
+        let write = cx.put(&self.key, precondition, &consent, id, Some(consent.expires_at));
+        Decision::Commit(vec![write], ())
     }
 }
 

@@ -120,7 +120,11 @@ impl Finish {
         let stored =
             cx.open::<ConsentRecord>(&self.consent_key(), consent.as_ref())?.ok_or(Code::ConsentUnknown)?;
         // atk:CON-13: once. The other one has the redirect.
-        if !stored.record.is_open(cx) || stored.record.staged != self.seen.record.staged {
+        // Nor once the person has become somebody else in another tab.
+        let identity = stored.record.identity.as_ref().map(|identity| &identity.principal);
+        let is_theirs = identity == Some(&self.caller.principal);
+        let is_same = stored.record.staged == self.seen.record.staged;
+        if !stored.record.is_open(cx) || !is_theirs || !is_same {
             return Err(Code::ConsentStale.into());
         }
         let client =

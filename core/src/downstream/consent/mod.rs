@@ -5,6 +5,7 @@
 //! start          -> Recognizing   [Read, Identify]  who is in this browser
 //! Recognizing    -> AwaitConsent  [Read]
 //! AwaitConsent   -> 303 to the client               it has ended here, and not long ago
+//!                -> Expiring      [Read]            its time is over
 //!                -> AwaitKey      [Identify]        POST identify with a key
 //!                -> Turning       [Read]            POST identify, change, deny
 //!                -> identify page                   nobody has said who they are, or somebody else is in the browser now
@@ -25,7 +26,7 @@ mod finish;
 mod keys;
 mod show;
 
-use self::check::{Check, Skip};
+use self::check::{Check, Expire, Skip};
 use self::choose::{TakeTurn, Turn, Turned};
 use self::drop::Staging;
 use self::finish::{Finish, Finished};
@@ -121,6 +122,7 @@ enum State {
     Beginning(Box<Beginning>),
     Checking(Box<Standing>, Box<Transaction<Check>>),
     Counting(Box<Stored<ConsentRecord>>, Box<Transaction<CountWrong>>),
+    Expiring(Box<Transaction<Expire>>),
     FindingClient(Box<Stored<ConsentRecord>>, Caller, Box<FindClient>),
     Finishing(Box<Transaction<Finish>>),
     Listing(Box<Standing>, Box<Listing>),
@@ -201,7 +203,9 @@ impl Consenting {
             };
         }
         if !stored.record.is_open(cx) {
-            return Progress::fail(Code::ConsentExpired);
+            // P26: committed before it is said, so that a clock set back cannot revive it. What is staged is the sweep's.
+            let step = Transaction::begin(cx, Expire { key });
+            return Self::expiring(desk, step);
         }
         if !desk.act.is_shown() {
             let person = desk.person(&stored.record);
@@ -225,6 +229,16 @@ impl Consenting {
             Act::Change => Self::turn(cx, desk, stored, Turn::Forget, None),
             Act::Deny => Self::turn(cx, desk, stored, Turn::Deny, None),
             _ => Self::go_on(cx, desk, stored),
+        }
+    }
+
+    fn expiring(desk: Box<Desk>, step: Progress<Transaction<Expire>, ()>) -> Progress<Self, Response> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                Progress::Perform(Self { desk, state: State::Expiring(Box::new(transaction)) }, effect)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(())) => Progress::fail(Code::ConsentExpired),
         }
     }
 
@@ -676,6 +690,10 @@ impl Endpoint for Consenting {
             (State::Counting(stored, transaction), answer) => {
                 let step = transaction.step(cx, answer);
                 Self::counting(cx, desk, *stored, step)
+            }
+            (State::Expiring(transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::expiring(desk, step)
             }
             (State::FindingClient(stored, caller, find), answer) => {
                 let step = find.step(cx, answer);

@@ -53,8 +53,7 @@ impl Desk {
         };
         let status = failure.map_or(200, |failure| match failure.code() {
             crate::error::Code::KeyPaused => 429,
-            crate::error::Code::KeyRefused => 403,
-            _ => 401,
+            _ => 403,
         });
         let mut response = Response::page(cx.engine, status, Page::Identify(Box::new(page)));
         response.failure = failure.cloned();

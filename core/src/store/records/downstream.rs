@@ -82,7 +82,7 @@ record! {
 /// How a client came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ClientSource {
+pub(crate) enum ClientSource {
     /// Its id is the URL of its metadata document.
     Document,
     /// It registered itself (RFC 7591).

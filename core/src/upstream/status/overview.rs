@@ -38,6 +38,7 @@ pub(crate) struct Overviewing {
 
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
+#[allow(clippy::enum_variant_names, reason = "states are named for what they wait for")]
 enum State {
     AwaitConnections(Vec<Candidate>),
     AwaitConnectors,

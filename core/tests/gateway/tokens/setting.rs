@@ -274,11 +274,11 @@ impl Gateway {
         token: &str,
         resource: &str,
         scopes: &str,
-    ) -> Result<SignedInCaller, Response> {
+    ) -> Result<SignedInCaller, Box<Response>> {
         let operation = self.asking(&[("authorization", &format!("Bearer {token}"))], resource, scopes);
         match self.run(operation) {
             Authenticated::Caller(caller) => Ok(*caller),
-            Authenticated::Refused(response) => Err(*response),
+            Authenticated::Refused(response) => Err(response),
         }
     }
 

@@ -48,7 +48,7 @@ fn a_person_sees_the_clients_that_are_signed_in_for_them_and_an_administrator_th
     assert_eq!((public.created_at, public.refreshed_at), (start, start.plus(HOUR)));
     assert_eq!(public.expires_at, start.plus(HOUR + 30 * DAY));
     let of_client = list(&mut gateway, admin(), Some(SignInsOf::Client(PUBLIC.to_owned()))).unwrap();
-    assert_eq!(of_client.items, [public.clone()]);
+    assert_eq!(of_client.items, std::slice::from_ref(public));
     assert!(list(&mut gateway, mallory(), None).unwrap().items.is_empty());
 }
 
