@@ -103,3 +103,29 @@ fn a_page_keeps_the_headers_that_protect_it() {
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert_eq!(page.header("access-control-allow-origin"), None);
 }
+
+#[test]
+fn a_connection_outlives_a_refused_request_whose_body_comes_late() {
+    let stand = Stand::new();
+    let mut stream = TcpStream::connect(stand.base.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // As many clients send it: the body after the headers, in a packet of its own. Then the next request on the same connection.
+    for request in ["the first", "the next"] {
+        stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(b"{}").unwrap_or_else(|error| panic!("{request}: {error}"));
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer).unwrap();
+        assert_eq!(status(&String::from_utf8_lossy(&answer[..read])), "401", "{request}");
+    }
+}
+
+#[test]
+fn a_body_without_an_end_does_not_keep_a_refused_request() {
+    let stand = Stand::new();
+    let chunk = format!("8000\r\n{}\r\n", "a".repeat(0x8000));
+    let head = "POST /mcp HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = raw(&stand, &format!("{head}{}", chunk.repeat(3)));
+    assert_eq!(status(&answer), "401", "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
