@@ -25,6 +25,7 @@ impl<R: Rows> World<R> {
                 self.case.coverage.note(Happening::Rejected);
                 self.journal.note(|| format!("{}: refused", asked.ask.words()));
             }
+            Answered::Disconnected => self.journal.note(|| format!("{}: done", asked.ask.words())),
             Answered::NotReady => self.journal.note(|| format!("{}: not connected", asked.ask.words())),
             Answered::Ready(token) => self.resolved(asked.ask, &token),
             Answered::Response(response) => {
@@ -83,6 +84,7 @@ impl<R: Rows> World<R> {
             | Ask::Callback { .. }
             | Ask::Change { .. }
             | Ask::Deny { .. }
+            | Ask::Disconnect { .. }
             | Ask::Forge { .. }
             | Ask::Identify { .. }
             | Ask::Resolve { .. } => {}

@@ -97,6 +97,8 @@ pub(crate) enum Ask {
     Deny { seat: Seat, consent: usize },
     /// Another site's page posts an approval in this browser: it knows what was shown, and not the form's token.
     Forge { seat: Seat, page: usize },
+    /// The person disconnects the upstream, somewhere else.
+    Disconnect { person: Person },
     /// Goes on as whom the host's login knows.
     Identify { seat: Seat, consent: usize },
     /// Redeems a code, with the right verifier or a wrong one.
@@ -112,7 +114,7 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    pub(crate) const NAMES: [&str; 14] = [
+    pub(crate) const NAMES: [&str; 15] = [
         "approve",
         "authorize",
         "authenticate",
@@ -127,6 +129,7 @@ impl Ask {
         "resolve",
         "revoke",
         "show",
+        "disconnect",
     ];
 
     pub(crate) const fn kind(self) -> usize {
@@ -145,6 +148,7 @@ impl Ask {
             Self::Resolve { .. } => 11,
             Self::Revoke { .. } => 12,
             Self::Show { .. } => 13,
+            Self::Disconnect { .. } => 14,
         }
     }
 
@@ -161,6 +165,7 @@ impl Ask {
             | Self::Identify { seat, .. }
             | Self::Show { seat, .. } => Some(seat),
             Self::Call { .. }
+            | Self::Disconnect { .. }
             | Self::Redeem { .. }
             | Self::Refresh { .. }
             | Self::Resolve { .. }
@@ -198,6 +203,7 @@ impl Ask {
             Self::Refresh { client, tokens, into } => {
                 format!("{} refreshes tokens {tokens}: tokens {into}", client.name())
             }
+            Self::Disconnect { person } => format!("{} disconnects", person.name()),
             Self::Resolve { person } => format!("{}'s credential is asked for", person.name()),
             Self::Revoke { client, tokens } => format!("{} gives tokens {tokens} back", client.name()),
             Self::Show { seat, consent, page } => {

@@ -157,8 +157,17 @@ impl<R: Rows> World<R> {
 
     /// A connection was written.
     fn connected(&mut self, key: &Key, old: Option<&Inspection>, new: &Inspection, mints: bool) {
+        if old.is_some_and(|old| old.epoch < new.epoch) {
+            for (number, person) in self.ghost.agreed.iter().enumerate() {
+                let place = connection_key(&self.case.tenant, &principal(*person), &self.case.connector);
+                self.ghost.void |= u8::from(place == *key) << number;
+            }
+        }
         let access = |of: &Inspection| of.grant.as_ref().map(|grant| grant.access_token.clone());
         let Some(now) = access(new).filter(|now| old.and_then(access).as_ref() != Some(now)) else { return };
+        if self.code_of(&now).is_some_and(|number| self.ghost.void & (1 << number) != 0) {
+            self.breaks(Property::DisconnectBeatsApproval);
+        }
         // Every grant of this model is got in a consent session.
         if !mints {
             self.breaks(Property::GrantsAndCodeAreOne);

@@ -29,6 +29,7 @@ happenings! {
     Rejected "call_rejected",
     Approved "approved",
     Denied "denied",
+    Disconnected "disconnected",
     Dropped "dropped",
     FormRefused "form_refused",
     Given "given_again",

@@ -55,7 +55,7 @@ impl Known {
     pub(crate) fn suffices(&self, ask: Ask) -> bool {
         match ask {
             Ask::Approve { page, .. } | Ask::Forge { page, .. } => self.pages.contains_key(&page),
-            Ask::Authorize { .. } | Ask::Resolve { .. } => true,
+            Ask::Authorize { .. } | Ask::Disconnect { .. } | Ask::Resolve { .. } => true,
             Ask::Call { tokens, .. } | Ask::Refresh { tokens, .. } | Ask::Revoke { tokens, .. } => {
                 self.tokens.contains_key(&tokens)
             }

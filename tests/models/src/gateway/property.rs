@@ -52,6 +52,8 @@ properties! {
         "a code leaves to the redirect URI that the client has registered and the page has shown, in the browser that approved",
     CodeIsItsClients "code_is_its_clients" "P9"
         "tokens are given to the client that the code is for, with the right verifier, for the code's person and endpoint",
+    DisconnectBeatsApproval "disconnect_beats_approval" "P19"
+        "what was agreed to upstream before a disconnect is never made the person's after it",
     GraceKeepsTheSignIn "grace_keeps_the_sign_in" "P18"
         "a client that refreshes again within the grace is not signed out",
     GrantsAndCodeAreOne "grants_and_code_are_one" "P24"

@@ -10,6 +10,7 @@ use grantway_core::moment::{Moment, UnixMillis};
 use grantway_core::operation::{Effect, Machine, Misuse, Operation, Outcome, Reply, Step};
 use grantway_core::protocol::scopes::Scopes;
 use grantway_core::secret::{Secret, SecretBytes};
+use grantway_core::upstream::disconnect::{Disconnect, Disconnecting};
 use grantway_core::upstream::resolve::{Resolution, Resolve, Resolving};
 
 use super::ask::{Ask, Client, ENDPOINTS, Seat};
@@ -25,6 +26,7 @@ const WRONG_VERIFIER: &str = "aBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Running {
     Authenticate(Box<Operation<Authenticating>>),
+    Disconnect(Box<Operation<Disconnecting>>),
     Handle(Box<Operation<Handling>>),
     Resolve(Box<Operation<Resolving>>),
 }
@@ -38,6 +40,7 @@ pub(crate) enum Stepped {
 /// How it ended.
 pub(crate) enum Answered {
     Admitted(Box<SignedInCaller>),
+    Disconnected,
     NotReady,
     /// With the access token.
     Ready(Secret),
@@ -58,6 +61,11 @@ impl Running {
                     scopes: Scopes::default(),
                 })))
             }
+            Ask::Disconnect { person } => Self::Disconnect(Box::new(case.engine.disconnect(Disconnect {
+                caller: case.caller(person),
+                connector: case.connector.clone(),
+                owner: None,
+            }))),
             Ask::Resolve { person } => {
                 let resolve = Resolve::new(case.caller(person), case.connector.clone());
                 Self::Resolve(Box::new(case.engine.resolve(resolve)))
@@ -81,6 +89,7 @@ impl Running {
                 Authenticated::Caller(caller) => Answered::Admitted(caller),
                 Authenticated::Refused(_) => Answered::Refused,
             }),
+            Self::Disconnect(operation) => step(operation, moment, reply, |_| Answered::Disconnected),
             Self::Handle(operation) => {
                 step(operation, moment, reply, |response| Answered::Response(Box::new(response)))
             }
@@ -99,6 +108,7 @@ impl Running {
     pub(crate) fn steps(&self) -> u32 {
         match self {
             Self::Authenticate(operation) => operation.steps(),
+            Self::Disconnect(operation) => operation.steps(),
             Self::Handle(operation) => operation.steps(),
             Self::Resolve(operation) => operation.steps(),
         }
@@ -175,7 +185,9 @@ fn request(case: &Case, known: &Known, ask: Ask) -> Request {
         Ask::Revoke { client, tokens } => {
             to_client_endpoint(case, client, "/revoke", &[("token", known.tokens[&tokens].refresh.expose())])
         }
-        Ask::Call { .. } | Ask::Resolve { .. } => unreachable!("no request to the gateway"),
+        Ask::Call { .. } | Ask::Disconnect { .. } | Ask::Resolve { .. } => {
+            unreachable!("no request to the gateway")
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The scenarios: who asks for what, what may go wrong, and how often.
 
 use super::ask::Ask::{
-    self, Approve, Authorize, Call, Callback, Change, Connect, Deny, Forge, Identify, Redeem, Refresh,
-    Resolve, Revoke, Show,
+    self, Approve, Authorize, Call, Callback, Change, Connect, Deny, Disconnect, Forge, Identify, Redeem,
+    Refresh, Resolve, Revoke, Show,
 };
 use super::ask::Client::{Honest, Hostile};
 use super::ask::{ALICE, Client, INTRUDER, MALLORY, Person, Seat};
@@ -231,6 +231,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ],
         budget: ONCE_EACH,
         reaches: &[Is::Approved, Is::Dropped, Is::Promoted, Is::Ready],
+        ..PLAIN
+    },
+    Scenario {
+        name: "G-off",
+        about: "a disconnect, while an upstream is connected and approved",
+        prelude: CONNECTING,
+        scripts: &[
+            &[CALLBACK, show(ALICE, 0, 1), Approve { seat: ALICE, page: 1 }, RESOLVE],
+            &[Disconnect { person: Person::Alice }],
+        ],
+        budget: ONE_OF_ALL,
+        reaches: &[Is::Approved, Is::Staged, Is::Promoted, Is::Disconnected, Is::Ready],
         ..PLAIN
     },
     Scenario {

@@ -81,6 +81,8 @@ pub(super) struct Ghost {
     pub(super) families: BTreeMap<usize, u8>,
     /// Upstream codes whose grants an approval has made somebody's, a bit for each.
     pub(super) promoted: u8,
+    /// Upstream codes that were there when their owner disconnected, a bit for each.
+    pub(super) void: u8,
     /// When a refresh token was replaced last.
     pub(super) rotated_at: Option<u64>,
     /// Refresh tokens that were given for one, by digests.
@@ -224,6 +226,7 @@ impl<R: Rows> World<R> {
         for what in events {
             self.case.coverage.note(match what {
                 What::Approved => Happening::Approved,
+                What::Disconnected { .. } => Happening::Disconnected,
                 What::ConsentDenied => Happening::Denied,
                 What::Promoted => Happening::Promoted,
                 What::ReplaySeen { .. } => Happening::Replayed,
