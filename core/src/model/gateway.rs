@@ -49,6 +49,8 @@ pub struct CodeSight {
 pub struct ConsentSight {
     /// Whether it goes on.
     pub open: bool,
+    /// Where it has led, once it has ended.
+    pub answer: Option<Secret>,
     /// Who the person has chosen to be.
     pub person: Option<Principal>,
     /// For which a grant is staged.
@@ -119,6 +121,10 @@ pub fn look(engine: &Engine, key: &Key, value: &[u8]) -> Option<Sight> {
             let record: ConsentRecord = open(engine, key, value)?;
             Some(Sight::Consent(ConsentSight {
                 open: record.status == ConsentStatus::Open,
+                answer: match record.status {
+                    ConsentStatus::Open => None,
+                    ConsentStatus::Ended { redirect, .. } => Some(redirect),
+                },
                 person: record.identity.map(|identity| identity.principal),
                 staged: record.staged,
                 redirect_uri: record.request.redirect_uri,

@@ -7,7 +7,7 @@ use grantway_core::downstream::response::Response;
 use grantway_core::model::{FamilySight, Sight, code_key, token};
 use grantway_core::secret::Secret;
 
-use super::ask::{Ask, Client, ENDPOINTS};
+use super::ask::{Ask, Client, ENDPOINTS, Person};
 use super::case::{BASE, Case, principal};
 use super::happening::Happening;
 use super::known::{Opened, Seen, Tokens, approval, code, opened, tokens};
@@ -115,7 +115,7 @@ impl<R: Rows> World<R> {
     }
 
     /// The browser goes to the upstream's issuer, where somebody agrees.
-    fn went_upstream(&mut self, flow: usize, agrees: super::ask::Person, response: &Response) {
+    fn went_upstream(&mut self, flow: usize, agrees: Person, response: &Response) {
         let Some(url) = response.header("location").filter(|url| url.starts_with(ISSUER)) else { return };
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let parameter = |name: &str| {
@@ -212,7 +212,7 @@ impl<R: Rows> World<R> {
         self.journal.note(|| format!("{}: {}", ask.words(), token.expose()));
         let Ask::Resolve { person } = ask else { return };
         let code = self.code_of(token);
-        if !code.is_some_and(|code| self.ghost.promoted & (1 << code) != 0) {
+        if code.is_none_or(|code| self.ghost.promoted & (1 << code) == 0) {
             self.breaks(Property::StagedResolvesToNothing);
         }
         let agreed = code.and_then(|code| self.ghost.agreed.get(code));

@@ -100,6 +100,7 @@ fn engine() -> Arc<Engine> {
         lease_ms: 9_000,
         clock_skew_ms: 1_000,
         refresh_grace_ms: GRACE_MS,
+        identity_max_age_ms: GRACE_MS,
         ..Limits::default()
     };
     let resource = |path: &str| ResourceConfig {

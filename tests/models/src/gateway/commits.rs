@@ -1,10 +1,12 @@
 //! Whether the properties hold of what is stored: at each commit, and in each state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use grantway_core::model::{
     CodeSight, ConsentSight, FamilySight, Inspection, Sight, connection_key, consent_key, staged_key, token,
 };
+use grantway_core::operation::Write;
 use grantway_core::secret::Secret;
 use grantway_core::store::Key;
 
@@ -15,14 +17,13 @@ use super::property::Property;
 use super::world::{Asked, World};
 use crate::issuer::Token;
 use crate::rows::Rows;
-use grantway_core::operation::Write;
 
 type Sights = BTreeMap<Key, Sight>;
 
 impl<R: Rows> World<R> {
     /// Looks at a commit that was applied: the records before, and `self.sights` after it.
     pub(super) fn judge_commit(&mut self, asked: &Asked, before: &Sights, writes: &[Write]) {
-        let after = std::sync::Arc::clone(&self.sights);
+        let after = Arc::clone(&self.sights);
         let mints = writes.iter().any(|write| {
             matches!((before.get(&write.key), after.get(&write.key)), (None, Some(Sight::Code(_))))
         });
@@ -56,7 +57,7 @@ impl<R: Rows> World<R> {
             self.breaks(Property::ApprovedInPerson);
             return;
         };
-        let opened = std::sync::Arc::clone(&self.known.consents[&page.consent]);
+        let opened = Arc::clone(&self.known.consents[&page.consent]);
         let key = consent_key(&self.case.tenant, &opened.id);
         let (Some(Sight::Consent(old)), Some(Sight::Consent(new))) = (before.get(&key), after.get(&key))
         else {
@@ -94,7 +95,7 @@ impl<R: Rows> World<R> {
                 self.ghost.promoted |= 1 << number;
             }
         }
-        self.ghost.approved.insert(page.consent, std::sync::Arc::clone(page));
+        self.ghost.approved.insert(page.consent, Arc::clone(page));
     }
 
     /// A consent session was written.
@@ -192,7 +193,7 @@ impl<R: Rows> World<R> {
 
     /// What can be told from a state alone.
     pub(super) fn judge(&mut self) {
-        let sights = std::sync::Arc::clone(&self.sights);
+        let sights = Arc::clone(&self.sights);
         let opened: Vec<_> = self.known.consents.values().cloned().collect();
         for opened in opened {
             let tenant = &self.case.tenant;

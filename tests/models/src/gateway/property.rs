@@ -77,12 +77,6 @@ properties! {
         "an access token is accepted while its family lives, at its endpoint, for its person and client",
 }
 
-impl Property {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|property| property.name() == name)
-    }
-}
-
 /// A set of properties that were broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Broken(u32);

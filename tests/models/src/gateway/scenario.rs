@@ -116,7 +116,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         budget: Budget { ticks: 1, ..ONE },
         reaches: &[Is::SignedIn, Is::Refreshed, Is::Replayed, Is::Accepted, Is::Rejected],
         quick: false,
-        ..PLAIN
     },
     Scenario {
         name: "G-code-others",
@@ -166,6 +165,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             &[Call { tokens: 0, endpoint: 1 }],
         ],
         budget: ONCE_EACH,
+        reaches: &[Is::Refreshed, Is::Returned, Is::Accepted, Is::Rejected],
+        ..PLAIN
+    },
+    Scenario {
+        name: "G-asked",
+        about: "calls and a refresh for which the host is asked again who it is, against a revocation",
+        prelude: SIGNED_IN,
+        scripts: &[
+            &[REFRESH, call(1)],
+            &[call(0), call(0)],
+            &[Revoke { client: Honest, tokens: 0 }, call(0)],
+        ],
+        budget: Budget { ticks: 1, ..ONE },
         reaches: &[Is::Refreshed, Is::Returned, Is::Accepted, Is::Rejected],
         ..PLAIN
     },

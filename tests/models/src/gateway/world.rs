@@ -16,7 +16,7 @@ use super::enabled::is_unnoticed;
 use super::happening::Happening;
 use super::known::{Known, Seen};
 use super::property::{Broken, Property};
-use super::running::{Running, Stepped};
+use super::running::{Answered, Running, Stepped};
 use crate::case::{Ground, entropy};
 use crate::issuer::Post;
 use crate::journal::{Journal, effect_words, reply_words};
@@ -221,7 +221,7 @@ impl<R: Rows> World<R> {
         }
     }
 
-    fn ended(&mut self, asked: &Asked, steps: u32, answered: super::running::Answered, events: &[What]) {
+    fn ended(&mut self, asked: &Asked, steps: u32, answered: Answered, events: &[What]) {
         self.case.coverage.note_effects(asked.ask, steps - 1);
         for what in events {
             self.case.coverage.note(match what {
