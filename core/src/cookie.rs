@@ -55,6 +55,13 @@ impl Cookie {
         }
     }
 
+    /// The value of a `Set-Cookie` header that takes the cookie away.
+    pub(crate) fn forget(self, engine: &Engine) -> Secret {
+        let name = self.name(engine);
+        let secure = if is_plain(engine) { "" } else { "; Secure" };
+        Secret::new(format!("{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}"))
+    }
+
     /// The value of a `Set-Cookie` header. It lasts until the browser is closed. `Lax`, because callbacks and the requests of clients
     /// are navigations from other sites (atk:CSR-07).
     pub(crate) fn set(self, engine: &Engine, secret: &Secret) -> Secret {

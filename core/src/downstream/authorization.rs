@@ -106,7 +106,8 @@ pub(crate) fn read(
     if scopes.is_empty() && !known.is_empty() && asked.iter().any(|scope| scope != "offline_access") {
         return Err(Refusal::InvalidScope);
     }
-    let scopes = if asked.is_empty() { endpoint.scopes.clone() } else { scopes };
+    // Nothing that means something here was asked for: what basic use needs.
+    let scopes = if scopes.is_empty() { endpoint.scopes.clone() } else { scopes };
     Ok(ClientRequest {
         client_id: client_id.to_owned(),
         redirect_uri: redirect_uri.to_owned(),

@@ -19,6 +19,7 @@ use crate::error::{Code, Failure};
 use crate::event::What;
 use crate::limits::PENDING_CONSENTS_MAX;
 use crate::operation::{Answer, Context, OperationId, Precondition, Progress, Versioned};
+use crate::protocol::client_redirect::ClientRedirect;
 use crate::secret::Secret;
 use crate::store::records::{ClientRequest, ConsentHash, ConsentRecord, ConsentStatus, Digest, SlotRecord};
 use crate::store::{Key, delete, lookup_hash, put_index};
@@ -108,6 +109,10 @@ impl Authorizing {
         if known.is_some_and(|client| !client.accepts(gateway, redirect_uri)) {
             return Err(Code::ClientRedirectRefused.into());
         }
+        // Nor is anything kept that could be no client's.
+        if ClientRedirect::parse(redirect_uri, &gateway.private_redirect_uris).is_err() {
+            return Err(Code::ClientRedirectRefused.into());
+        }
         let parameters = visit.query()?;
         match authorization::read(&visit.site, gateway, &parameters, client_id, redirect_uri) {
             Ok(request) => Ok(Ok(ClientRequest { checked: known.is_some(), ..request })),
@@ -146,7 +151,10 @@ impl Authorizing {
             staged: Vec::new(),
             slot: 0,
         };
-        let step = Transaction::begin(cx, OpenConsent { site: visit.site.clone(), hash, consent });
+        // Where several begin at once, each looks for a free slot at another place.
+        let slots = u64::try_from(PENDING_CONSENTS_MAX).unwrap_or(1);
+        let first = u16::try_from(cx.moment.entropy.below("consent/slot", slots)).unwrap_or(0);
+        let step = Transaction::begin(cx, OpenConsent { site: visit.site.clone(), hash, consent, first });
         Self::opening(cx, visit, id, browser, step)
     }
 
@@ -211,6 +219,8 @@ struct OpenConsent {
     site: Site,
     hash: ConsentHash,
     consent: ConsentRecord,
+    /// Where the search for a slot begins.
+    first: u16,
 }
 
 /// The slot of a client's pending consent sessions.
@@ -238,7 +248,9 @@ impl Decide for OpenConsent {
             };
             (rank, number, held.map(|slot| slot.holder))
         });
-        let Some((_, number, holder)) = slots.min_by_key(|(rank, number, _)| (*rank, *number)) else {
+        let Some((_, number, holder)) =
+            slots.min_by_key(|(rank, number, _)| (*rank, number.wrapping_sub(self.first)))
+        else {
             return Decision::fail(Code::Internal);
         };
         self.consent.slot = number;

@@ -152,7 +152,8 @@ impl Handling {
                 let step = Authorizing::begin(cx, visit);
                 Self::follow(cx, ground, step, |ground, it| State::Authorizing(ground, Box::new(it)))
             }
-            (Route::Callback, Method::Get) => {
+            // A look at the head of the page would redeem the code.
+            (Route::Callback, Method::Get) if visit.request.method != "HEAD" => {
                 let step = CallingBack::begin(cx, visit);
                 Self::follow(cx, ground, step, |ground, it| State::CallingBack(ground, Box::new(it)))
             }

@@ -21,8 +21,10 @@ use crate::upstream::{Decide, Decision, Transaction};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "model", derive(Hash))]
 pub(crate) struct Who {
-    /// By the host's login.
+    /// By the host's login, once that is complete: half a sign-in is none.
     pub(crate) host: Option<SignedIn>,
+    /// The host's login is under way, and something of it is still to come.
+    pub(crate) is_halfway: bool,
     /// By a session of ours, with when the host last answered for it.
     pub(crate) session: Option<(Caller, UnixMillis)>,
 }
@@ -74,9 +76,14 @@ enum State {
 
 impl Recognizing {
     pub(crate) fn begin(cx: &mut Context<'_>, visit: &Visit) -> Progress<Self, Who> {
-        let host = visit.signed_in.clone();
+        // atk:CON-14
+        let (host, is_halfway) = match visit.signed_in.clone() {
+            Some(host) if host.auth_time.is_some() => (Some(host), false),
+            Some(_) => (None, true),
+            None => (None, false),
+        };
         let Some(secret) = Cookie::Session.value(cx.engine, visit.cookies().as_ref()) else {
-            return Progress::done(Who { host, session: None });
+            return Progress::done(Who { host, is_halfway, session: None });
         };
         let tenant = visit.site.tenant.clone();
         let key = Key::session(&tenant, &lookup_hash("session", secret.expose()));
@@ -93,12 +100,12 @@ impl Recognizing {
                     Err(failure) => return Progress::fail(failure),
                 };
                 let Some(stored) = stored.filter(|stored| stored.record.is_good(cx)) else {
-                    return Progress::done(Who { host, session: None });
+                    return Progress::done(Who { host, is_halfway: false, session: None });
                 };
                 let session = stored.record;
                 if !session.is_stale(cx) {
                     let known = (session.caller.caller(&tenant), session.identified_at);
-                    return Progress::done(Who { host, session: Some(known) });
+                    return Progress::done(Who { host, is_halfway: false, session: Some(known) });
                 }
                 let principal = session.caller.principal.clone();
                 let effect = Effect::Identify { tenant: tenant.clone(), whom: Whom::Principal(principal) };
@@ -138,7 +145,7 @@ impl Recognizing {
             }
             Progress::Done(Ok(known)) => {
                 let session = known.map(|known| (known.caller(&tenant), cx.now()));
-                Progress::done(Who { host, session })
+                Progress::done(Who { host, is_halfway: false, session })
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
         }
@@ -232,10 +239,11 @@ pub(crate) fn new_session(
 /// # Errors
 /// `user.sign_in_needed`: nobody, or not yet.
 pub(crate) fn completed(who: &Who) -> Result<&SignedIn, Failure> {
-    // atk:CON-14
     match &who.host {
-        Some(host) if host.auth_time.is_some() => Ok(host),
-        Some(_) => Err(Failure::new(Code::SignInNeeded).because("the sign-in is not complete")),
+        Some(host) => Ok(host),
+        None if who.is_halfway => {
+            Err(Failure::new(Code::SignInNeeded).because("the sign-in is not complete"))
+        }
         None => Err(Code::SignInNeeded.into()),
     }
 }

@@ -237,6 +237,7 @@ impl Sweeping {
                     continue;
                 }
                 // The rest is there for the next sweep.
+                Ended::Gone if writes.len() >= WRITES_MAX => continue,
                 Ended::Now(ends) if writes.len().saturating_add(ends.len()) >= WRITES_MAX => continue,
                 Ended::Now(mut ends) => {
                     ends.retain(|write| write.key != entry);
@@ -299,6 +300,11 @@ impl Sweeping {
         match step {
             Progress::Perform(transaction, effect) => {
                 Progress::Perform(Self(State::Unstaging(run, Box::new(transaction))), effect)
+            }
+            // A keyring that lacks a key may be mended; the others need not wait for that.
+            Progress::Done(Err(failure)) if failure.code() == Code::StoreIntegrity => {
+                run.done.postponed = run.done.postponed.saturating_add(1);
+                Self::next(cx, run)
             }
             Progress::Done(Err(failure)) => Progress::fail(failure),
             Progress::Done(Ok(())) => {

@@ -210,8 +210,13 @@ impl Browser {
             let value = header.value.expose();
             assert!(value.starts_with("__Host-grantway"), "{value}");
             assert!(value.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{value}");
+            let is_gone = value.contains("; Max-Age=0;");
             let (name, value) = value.split(';').next().unwrap().split_once('=').unwrap();
-            self.cookies.insert(name.to_owned(), value.to_owned());
+            if is_gone {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
         }
     }
 

@@ -261,8 +261,13 @@ fn half_a_sign_in_approves_nothing() {
     let (path, fields) = form(&approval, "/approve", &[]);
     alice.who.as_mut().unwrap().auth_time = None;
     let answer = alice.post(&mut gateway, &path, &fields, &[]);
-    assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"));
+    assert_eq!((answer.status, slug(&answer)), (403, "user.form_refused"));
     assert_eq!(rows(&gateway, Kind::Code), 0);
+    // It is nobody's anywhere else either.
+    for target in ["/connections", "/connect?connector=notes", "/api/connections"] {
+        let answer = alice.get(&mut gateway, target);
+        assert_eq!((answer.status, slug(&answer)), (403, "user.sign_in_needed"), "{target}");
+    }
     // Nor does it choose an identity.
     let mut half = Browser::of("alice");
     half.who.as_mut().unwrap().auth_time = None;
@@ -344,6 +349,11 @@ fn another_identity_lets_go_of_what_was_staged_for_the_one_before() {
     assert_eq!(rows(&gateway, Kind::Staged), 0);
     let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "session")]);
     assert!(alice.cookies.contains_key("__Host-grantway-session"));
+    let services = alice.follow(&mut gateway, back);
+    let back = alice.press(&mut gateway, &services, "/change", &[]);
+    assert!(!alice.cookies.contains_key("__Host-grantway-session"), "whoever comes next is not that one");
+    let page = alice.follow(&mut gateway, back);
+    let back = alice.press(&mut gateway, &page, "/identify", &[("mode", "session")]);
     let services = alice.follow(&mut gateway, back);
     assert!(!html(&services).contains("alice@notes"));
     let consent = services.header("location").map(str::to_owned);
@@ -460,10 +470,13 @@ fn errors_lead_to_a_page_and_never_by_themselves_to_an_address_that_anybody_coul
 
 // atk:NET-13
 #[test]
-fn a_client_has_so_many_pending_sessions_and_the_oldest_gives_way() {
+fn a_client_has_so_many_sessions_that_nobody_stands_behind_and_the_oldest_gives_way() {
     let mut gateway = Gateway::new();
     let client = gateway.register();
-    let mut alice = Browser::of("alice");
+    let (mut alice, mut bob) = (Browser::of("alice"), Browser::of("bob"));
+    let begun = bob.get(&mut gateway, &authorize_target(&client, ""));
+    let of_bob = begun.header("location").unwrap().to_owned();
+    bob.open(&mut gateway, &of_bob);
     let (_, approval) = at_approval(&mut gateway, &mut alice, &client);
     let redirect = alice.approve(&mut gateway, &approval);
     for _ in 0..40 {
@@ -471,7 +484,8 @@ fn a_client_has_so_many_pending_sessions_and_the_oldest_gives_way() {
         let answer = Browser::default().get(&mut gateway, &authorize_target(&client, ""));
         assert_eq!(answer.status, 303);
     }
-    assert_eq!(rows(&gateway, Kind::Consent), 33, "32 that wait, and the one that was approved");
+    assert_eq!(rows(&gateway, Kind::Consent), 34, "32 that wait, bob's, and the one that was approved");
+    assert_eq!(bob.open(&mut gateway, &of_bob).status, 200, "who has said who he is does not give way");
     assert_eq!(gateway.redeem(&client, &redirect).0, 200);
 }
 

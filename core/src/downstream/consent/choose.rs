@@ -101,6 +101,8 @@ impl Decide for TakeTurn {
         match &self.turn {
             Turn::Choose(identity, session) => {
                 consent.identity = Some(identity.clone());
+                // Somebody stands behind it now, and nobody's request takes its place any more.
+                rest.extend(free_slot(cx, &self.slot_key(), slot.as_ref(), self.staging.consent.0));
                 if let Some((hash, session)) = session {
                     let key = Key::session(tenant, &hash.0);
                     let end = session.expires_at;

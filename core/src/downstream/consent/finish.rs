@@ -277,9 +277,11 @@ impl Promotion {
         let as_connection = as_seen(connection.as_ref());
         let gone = delete(key, stored.unchanged());
         let staged = stored.record;
+        let was_there = connection.is_some();
         let mut connection = connection.map_or_else(|| Connection::new(staged.connection), |it| it.record);
         let family = connection.grant.as_ref().map(|grant| grant.family);
-        let stands = connection.epoch == staged.epoch && family == staged.family && connector.is_some();
+        let unmoved = was_there && connection.epoch == staged.epoch && family == staged.family;
+        let stands = unmoved && connector.is_some();
         if stands {
             let StagedRecord { grant, account, requested, by, .. } = staged;
             connection.adopt(NewGrant { grant, account, requested, by }, cx.now());

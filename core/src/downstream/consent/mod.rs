@@ -226,7 +226,13 @@ impl Consenting {
         };
         match desk.act {
             Act::Identify => Self::identify(cx, desk, stored, paused),
-            Act::Change => Self::turn(cx, desk, stored, Turn::Forget, None),
+            Act::Change => {
+                // Whoever sits down at this browser next is not the one before.
+                let mode = stored.record.identity.as_ref().map(|identity| identity.mode);
+                let has_session = matches!(mode, Some(IdentityMode::Key | IdentityMode::Session));
+                let forgotten = has_session.then(|| Cookie::Session.forget(cx.engine));
+                Self::turn(cx, desk, stored, Turn::Forget, forgotten)
+            }
             Act::Deny => Self::turn(cx, desk, stored, Turn::Deny, None),
             _ => Self::go_on(cx, desk, stored),
         }

@@ -8,6 +8,7 @@
 //! Committing  + done    -> the response
 //! ```
 
+use super::super::client::note_use;
 use super::super::credential::{Presented, TokenKind, same, token_hash};
 use super::super::family::{self, Drawn, SignedOut};
 use super::super::response::Response;
@@ -18,7 +19,7 @@ use crate::event::What;
 use crate::operation::{Answer, Context, Effect, IdentityReply, OperationId, Progress, Versioned, Whom};
 use crate::principal::{Caller, Principal, TenantId};
 use crate::protocol::token_request::{RefreshRequest, Refusal, TokenError};
-use crate::store::records::{FamilyRecord, Pair, Revoked};
+use crate::store::records::{ClientRecord, FamilyRecord, Pair, Revoked};
 use crate::store::{Key, Stored};
 use crate::upstream::{Decide, Decision, Transaction};
 
@@ -262,7 +263,13 @@ impl Rotate {
         Decision::Commit(writes, Rotated::Ended(SignedOut::of(&stored.record, reason)))
     }
 
-    fn give(&self, cx: &Context<'_>, id: OperationId, stored: &Stored<FamilyRecord>) -> Decision<Rotated> {
+    fn give(
+        &self,
+        cx: &Context<'_>,
+        id: OperationId,
+        stored: &Stored<FamilyRecord>,
+        client: Option<&Stored<ClientRecord>>,
+    ) -> Decision<Rotated> {
         let (now, limits) = (cx.now(), cx.engine.limits());
         let mut family = stored.record.clone();
         if let Host::Stands(caller) = &self.host {
@@ -272,7 +279,9 @@ impl Rotate {
         //# The refresh token of a public client MUST be replaced at each use (REF-08, S).
         // atk:TOK-02: one commit, conditional on what was read, so that one token has one successor.
         family.give(now, limits, &self.pair, true);
-        let writes = family::change(cx, id, &self.sender.tenant, self.token.family, stored, &family);
+        let mut writes = family::change(cx, id, &self.sender.tenant, self.token.family, stored, &family);
+        // A client that somebody uses is kept, or its registration would end before its sign-ins do.
+        writes.extend(client.into_iter().flat_map(|client| note_use(cx, &self.sender.tenant, client, id)));
         let issued = Issued {
             access: self.pair.access.clone(),
             expires_at: family.access.last().map_or(now, |token| token.expires_at),
@@ -319,7 +328,13 @@ impl Decide for Rotate {
                 };
                 Decision::done(Rotated::Again(Box::new(issued)))
             }
-            Ok(Standing::Current(stored)) => self.give(cx, id, &stored),
+            Ok(Standing::Current(stored)) => {
+                let client = found.get(1).and_then(Option::as_ref);
+                match cx.open::<ClientRecord>(&self.sender.key(), client) {
+                    Ok(client) => self.give(cx, id, &stored, client.as_ref()),
+                    Err(failure) => Decision::fail(failure),
+                }
+            }
             // P26: gone before it is said.
             Ok(Standing::Expired(stored)) => {
                 let writes = family::remove(&self.sender.tenant, self.token.family, &stored);
