@@ -1,5 +1,5 @@
 # Thin on purpose: each target is one program. `make test` is the gate of CI, `make verify` is everything there is.
-.PHONY: demo demo-script demo-terminal test verify setup lint unit doc models mutants attack-mutants gallery conformance conformance-server interop sdk stampede fuzz ledger vectors bench wasm
+.PHONY: demo demo-script demo-terminal test verify setup lint unit doc models mutants attack-mutants gallery conformance conformance-server interop sdk browser stampede fuzz ledger vectors bench wasm
 
 demo:        ; @python3 tools/setup.py rust && cargo run -q -p grantway --features axum --example gateway
 demo-script: ; @python3 tools/setup.py rust && cargo run -q -p grantway-demo -- gateway
@@ -15,6 +15,7 @@ conformance: ; @python3 tools/gate.py --only conformance
 conformance-server: ; @python3 tests/conformance/authorization.py
 sdk:         ; @python3 tests/sdk/run.py
 interop:     ; @python3 tools/gate.py --only interop
+browser:     ; @python3 tools/gate.py --only browser
 stampede:    ; @cargo run -q -p grantway-stampede
 ledger:      ; @python3 tools/gate.py --only ledger
 vectors:     ; @python3 tools/gate.py --only vectors

@@ -89,6 +89,13 @@ CHECKS = (
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
     )),
+    Check("sdk", "the official SDKs sign in at the gateway and call tools", (
+        "python3 tests/sdk/run.py",
+    ), gate=False),
+    Check("browser", "every page and whole journeys in Chromium, with an accessibility checker", (
+        "python3 tools/setup.py browser",
+        "python3 tests/browser/run.py",
+    ), gate=False),
     Check("models-quick", "the real operations, explored within small bounds", (
         "cargo run -q --release -p grantway-models -- run --quick",
     )),

@@ -21,14 +21,15 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::OriginalUri;
 use axum::response::IntoResponse;
 use axum::routing::any;
+use axum::{BoxError, Router};
 use grantway_core::downstream::authenticate::{Authenticate, Authenticated};
 use grantway_core::downstream::handle::Handle;
 use grantway_core::downstream::request::{Request, SignedIn};
@@ -227,7 +228,9 @@ where
     S: Service<http::Request<B>, Error = Infallible> + Clone + Send + 'static,
     S::Response: IntoResponse,
     S::Future: Send,
-    B: Send + 'static,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
 {
     type Response = axum::response::Response;
     type Error = Infallible;
@@ -256,10 +259,28 @@ where
                     inner.call(request).await.map(IntoResponse::into_response)
                 }
                 Ok(Authenticated::Refused(response)) => {
-                    Ok(on_the_wire(*response, request.method() == Method::HEAD))
+                    let response = on_the_wire(*response, request.method() == Method::HEAD);
+                    Ok(after(request.into_body(), response).await)
                 }
-                Err(failure) => Ok(broken(failure)),
+                Err(failure) => Ok(after(request.into_body(), broken(failure)).await),
             }
         })
     }
+}
+
+/// The response to a request whose body nobody wants. Were it left unread, the connection would end without a word behind the response,
+/// and the request that the client sends on it next would be lost.
+async fn after<B>(body: B, mut response: axum::response::Response) -> axum::response::Response
+where
+    B: HttpBody,
+    B::Error: Into<BoxError>,
+{
+    let mut body = pin!(Limited::new(body, REQUEST_MAX_BYTES));
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            break;
+        }
+    }
+    response
 }

@@ -37,6 +37,12 @@ impl Browser {
         Some(Self { secret, is_new: false })
     }
 
+    /// The one with this cookie.
+    #[cfg(feature = "model")]
+    pub(crate) fn with(secret: Secret) -> Self {
+        Self { secret, is_new: false }
+    }
+
     /// The `Set-Cookie` that a response has to carry.
     pub(crate) fn cookie(&self, cx: &Context<'_>) -> Option<Secret> {
         self.is_new.then(|| Cookie::Page.set(cx.engine, &self.secret))

@@ -79,7 +79,7 @@ pub(crate) fn connection_words(connection: &Inspection) -> String {
     words
 }
 
-fn effect_words(effect: &Effect) -> String {
+pub(crate) fn effect_words(effect: &Effect) -> String {
     match effect {
         Effect::Commit { writes } => {
             let writes: Vec<_> = writes.iter().map(write_words).collect();
@@ -107,7 +107,7 @@ fn write_words(write: &Write) -> String {
     }
 }
 
-fn reply_words(reply: &Reply) -> String {
+pub(crate) fn reply_words(reply: &Reply) -> String {
     match reply {
         Reply::Commit(CommitReply::Committed) => "committed".to_owned(),
         Reply::Commit(reply) => format!("{reply:?}").to_lowercase(),

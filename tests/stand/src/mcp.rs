@@ -183,6 +183,7 @@ impl Tools {
             "files" => self.upstream(caller, "files", 1).await,
             _ => return Err(json!({ "code": -32602, "message": "there is no such tool" })),
         };
+        let token_ends_at = who.expires_at.0;
         let (came_to, result) = match called {
             Ok(account) if name == "whoami" => {
                 let user = caller.principal.id();
@@ -199,6 +200,7 @@ impl Tools {
         let call = json!({
             "user": caller.principal.id(),
             "client": who.client_id,
+            "token_ends_at": token_ends_at,
             "version": peer.version,
             "tool": name,
             "came_to": came_to,

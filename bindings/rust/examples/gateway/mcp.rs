@@ -50,7 +50,7 @@ pub(crate) async fn answer(
         "initialize" => return tools.initialize(id, params),
         "server/discover" => Ok(json!({
             "resultType": "complete",
-            "supportedVersions": [STATELESS],
+            "supportedVersions": [STATELESS, STATEFUL[0], STATEFUL[1]],
             "capabilities": { "tools": {} },
             "serverInfo": server_info(),
             "ttlMs": 0,

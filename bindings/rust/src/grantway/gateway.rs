@@ -19,7 +19,7 @@ impl Grantway {
     /// With the feature `axum`, `Grantway::router` does this.
     ///
     /// # Errors
-    /// The driver has failed, such as the random source: `engine.internal`.
+    /// The engine could not be asked: the connectors of the configuration file cannot be put, or the random source has failed.
     pub async fn handle(&self, arguments: Handle) -> Result<Response, Failure> {
         let tenant = arguments.tenant.clone();
         // A callback, the end of a consent session, a disconnection, a confirmed account: what changes something is asked for by POST,
@@ -39,7 +39,7 @@ impl Grantway {
     /// `AuthenticateLayer` sees to that.
     ///
     /// # Errors
-    /// The driver has failed, such as the random source: `engine.internal`.
+    /// As of [`Grantway::handle`].
     pub async fn authenticate(&self, arguments: Authenticate) -> Result<Authenticated, Failure> {
         self.run(self.engine.authenticate(arguments)).await
     }

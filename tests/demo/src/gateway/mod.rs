@@ -193,6 +193,7 @@ fn disconnect(
     let page = browser.open(&format!("{}/connections", host.base), "")?;
     let both = page.body.matches("alice@example.com").count();
     check(story, &page, shows(&page, "Connected accounts") && both == 2, "the page shows both accounts")?;
+    check(story, &page, shows(&page, "Demo client"), "and the client that is signed in for her")?;
     let page = browser.press(&page, "Disconnect", &[("connector", "notes")], "")?;
     check(
         story,
