@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_to_be_identified_is_named_by_key_or_as_a_principal() {
+        let tenant = TenantId::new("acme").unwrap();
+        let by_key = Effect::Identify { tenant: tenant.clone(), whom: Whom::Key(Secret::new("canary")) };
+        assert_eq!(text(&by_key), r#"{"identify":{"tenant":"acme","key":"canary","principal":null}}"#);
+        assert!(!format!("{by_key:?}").contains("canary"));
+        let whom = Whom::Principal(Principal::user("alice").unwrap());
+        assert_eq!(
+            text(&Effect::Identify { tenant, whom }),
+            r#"{"identify":{"tenant":"acme","key":null,"principal":{"kind":"user","id":"alice"}}}"#
+        );
+    }
+
+    #[test]
     fn reads_scans_and_sleeps_are_written_with_all_members() {
         for (effect, expected) in [
             (Effect::Read { keys: vec![key(b"a"), key(b"b")] }, r#"{"read":{"keys":["YQ","Yg"]}}"#),

@@ -242,6 +242,8 @@ mod tests {
             (r#"{"http":{"not_sent":"too_late"}}"#, "Http(NotSent(TooLate))"),
             (r#"{"http":{"not_sent":"unreachable"}}"#, "Http(NotSent(Unreachable))"),
             (r#"{"http":"unknown_outcome"}"#, "Http(UnknownOutcome)"),
+            (r#"{"identity":"rejected"}"#, "Identity(Rejected)"),
+            (r#"{"identity":"unavailable"}"#, "Identity(Unavailable)"),
             (r#"{"read":"unavailable"}"#, "Read(Unavailable)"),
             (
                 r#"{"read":{"found":[null,{"value":"_w","version":"18446744073709551615"}]}}"#,
