@@ -231,13 +231,13 @@ impl Sweeping {
                     run.claimed.push((entry, target, place));
                     continue;
                 }
+                Ended::Gone if writes.len() >= WRITES_MAX => continue,
                 Ended::Gone => {}
                 Ended::Staged(place) => {
                     run.staged.push((entry, target, place));
                     continue;
                 }
                 // The rest is there for the next sweep.
-                Ended::Gone if writes.len() >= WRITES_MAX => continue,
                 Ended::Now(ends) if writes.len().saturating_add(ends.len()) >= WRITES_MAX => continue,
                 Ended::Now(mut ends) => {
                     ends.retain(|write| write.key != entry);
