@@ -16,6 +16,8 @@ use crate::world::Action;
 /// A scenario as stateright sees it.
 struct Exploration {
     start: World<Memory>,
+    /// What is looked for: where it is broken, nothing further is.
+    sought: Option<Property>,
 }
 
 macro_rules! always {
@@ -37,7 +39,9 @@ impl Model for Exploration {
     }
 
     fn actions(&self, state: &Self::State, actions: &mut Vec<Action>) {
-        state.enabled(actions);
+        if self.sought.is_none_or(|sought| state.holds(sought)) {
+            state.enabled(actions);
+        }
     }
 
     fn next_state(&self, state: &Self::State, action: Action) -> Option<Self::State> {
@@ -57,7 +61,8 @@ pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
     // What the prelude does shows nothing.
     case.coverage.forget();
     let properties: Vec<_> = Property::ALL.iter().map(|property| property.name()).collect();
-    let looked = look(Exploration { start }, scenario.name, &properties, effort, |_| 0);
+    let sought = Property::ALL.iter().copied().find(|property| Some(property.name()) == effort.find);
+    let looked = look(Exploration { start, sought }, scenario.name, &properties, effort, |_| 0);
     let names = |of: &[Happening], happened: bool| {
         of.iter().filter(|it| case.coverage.has(**it) == happened).map(|it| it.name()).collect()
     };
