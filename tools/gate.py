@@ -84,18 +84,27 @@ CHECKS = (
     ), gate=False),
     Check("conformance", "the official suite, one scenario at a time, counts asserted", (
         "python3 tests/conformance/run.py",
+        "python3 tests/conformance/authorization.py",
     )),
     Check("interop", "authorization servers that others wrote", (
         "python3 tests/interop/run.py",
     )),
+    Check("sdk", "the official SDKs sign in at the gateway and call tools", (
+        "python3 tests/sdk/run.py",
+    ), gate=False),
+    Check("browser", "every page and whole journeys in Chromium, with an accessibility checker", (
+        "python3 tools/setup.py browser",
+        "python3 tests/browser/run.py",
+    ), gate=False),
     Check("models-quick", "the real operations, explored within small bounds", (
         "cargo run -q --release -p grantway-models -- run --quick",
     )),
     Check("stampede-quick", "sixteen processes on one file, a few rounds", (
         "cargo run -q -p grantway-stampede -- --rounds 10",
     )),
-    Check("demo", "the demo runs from beginning to end", (
-        "cargo run -q -p grantway-demo -- --quiet",
+    Check("demo", "both parts of the demo run from beginning to end", (
+        "cargo run -q -p grantway-demo -- gateway --quiet",
+        "cargo run -q -p grantway-demo -- terminal --quiet",
     )),
     Check("stampede", "sixteen processes on one file, 200 rounds, then with kill -9", (
         "cargo run -q -p grantway-stampede -- --rounds 200",

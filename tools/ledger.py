@@ -28,7 +28,7 @@ WIDTH = 110
 INSTALL = "duvet is not installed: cargo install --locked --debug duvet --version 0.4.3"
 
 # The order in which a connection meets them; other phases follow by name.
-PHASES = "NET CH PRM ASM REG AZQ AZR TOK USE STEP REF REV ERR".split()
+PHASES = "NET CH PRM ASM REG AZQ AZR AS CON TOK USE STEP REF REV ERR".split()
 
 ROW = re.compile(r"(?P<text>.*) \((?P<id>[A-Z]+-\d+), (?P<role>all|[USRBI](/[USRBI])*)(?P<derived>, derived)?\)\.")
 ID = r"(?:req:|atk:)?[A-Z]+-\d+"

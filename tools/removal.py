@@ -6,7 +6,8 @@
     run(program, …, without=0)
 
 All mutants share one build: in a copy of the workspace each piece stands behind a condition, which fails where the environment names the
-mutant's number. To take a statement away, a condition of a longer one or a guarded arm of a `match` is the same as to delete its lines.
+mutant's number. To take a statement away, a condition of a longer one or a guarded arm of a `match` is the same as to delete its lines. Where
+lines have to be others rather than gone, `instead` says how they read with both: `HAS` in it is whether the shipped ones are in place.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Piece:
     file: str
     text: str
     after: str = ""
+    # Stands in their place, if it is not empty; then nothing but the lines themselves belongs to the piece.
+    instead: str = ""
 
     def lines(self, shipped: list[str]) -> tuple[int, int]:
         """The first of its lines, and the one behind its last."""
@@ -60,7 +63,7 @@ class Piece:
         if len(found) > 1 and not self.after:
             raise Unfit(f"{self.file} has these lines {len(found)} times: {self.text.strip()}")
         begin, end = found[0], found[0] + len(wanted)
-        while end < len(shipped) and is_open("".join(shipped[begin:end])):
+        while not self.instead and end < len(shipped) and is_open("".join(shipped[begin:end])):
             end += 1
         return begin, end
 
@@ -85,7 +88,9 @@ def removable(shipped: str, pieces: list[tuple[int, Piece]]) -> str:
     for number, piece in pieces:
         begin, end = piece.lines(lines)
         line = lines[begin]
-        if line.lstrip().startswith("&& "):
+        if piece.instead:
+            lines[begin:end] = [piece.instead.strip().replace("HAS", f"crate::has({number})") + "\n", *[""] * (end - begin - 1)]
+        elif line.lstrip().startswith("&& "):
             lines[begin] = line.replace("&& ", f"&& (!crate::has({number}) || ", 1)
             lines[end - 1] = lines[end - 1].rstrip("\n") + ")\n"
         elif "=>" in line:

@@ -4,6 +4,7 @@
     tools/setup.py rust      the toolchain's components
     tools/setup.py ledger    duvet, with what it builds from
     tools/setup.py fuzz      cargo-fuzz, with what libFuzzer builds from
+    tools/setup.py browser   Chromium
     tools/setup.py all       everything
 """
 
@@ -63,7 +64,12 @@ def fuzz() -> None:
     cargo_tool("cargo-fuzz", "0.13.2", check="cargo-fuzz")
 
 
-PARTS = {"rust": rust, "ledger": ledger, "fuzz": fuzz}
+def browser() -> None:
+    rust()
+    debian("chromium")
+
+
+PARTS = {"rust": rust, "ledger": ledger, "fuzz": fuzz, "browser": browser}
 
 
 def main() -> None:

@@ -40,7 +40,9 @@ impl Memory {
             Effect::Read { keys } => {
                 Reply::Read(ReadReply::Found(keys.iter().map(|key| self.rows.get(key).cloned()).collect()))
             }
-            other @ (Effect::Scan { .. } | Effect::Sleep { .. }) => panic!("no bench has {other:?}"),
+            other @ (Effect::Identify { .. } | Effect::Scan { .. } | Effect::Sleep { .. }) => {
+                panic!("no bench has {other:?}")
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 //! The challenge: the typed answer "authorization needed": why, for what, and where to go.
 
+mod render;
+
 use serde::Serialize;
 
+pub use self::render::{Form, Placed, Rendered, render_all};
 use crate::moment::UnixMillis;
 use crate::principal::{ConnectorId, Principal};
 use crate::protocol::scopes::Scopes;
@@ -10,6 +13,8 @@ use crate::protocol::scopes::Scopes;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "model", derive(Hash))]
 pub struct Challenge {
+    /// Names it in events and in elicitations; not secret, and no right. `None` where connecting does not help.
+    pub id: Option<String>,
     /// Why.
     pub reason: ChallengeReason,
     /// Which upstream has to be connected: the connector asked for, or an account it draws on.
@@ -54,99 +59,6 @@ impl ChallengeReason {
             Self::StoreSecret(_) => "store_secret",
             Self::StepUp => "step_up",
             Self::Suspended => "suspended",
-        }
-    }
-}
-
-/// The forms a challenge can be written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// The JSON body of an HTTP answer with status 409.
-    Http409,
-    /// One paragraph for a person, or for a model that talks to one.
-    Text,
-}
-
-/// A challenge written out.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Rendered {
-    /// The media type of the body.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: String,
-}
-
-#[derive(Serialize)]
-struct Http409<'a> {
-    error: &'static str,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    connector: &'a str,
-    scopes: &'a Scopes,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connect_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<UnixMillis>,
-    message: String,
-}
-
-impl Challenge {
-    /// Writes the challenge out. Nothing in it comes from a server but scope names, whose characters are checked.
-    pub fn render(&self, form: Form) -> Rendered {
-        match form {
-            Form::Text => Rendered { content_type: "text/plain; charset=utf-8", body: self.text() },
-            Form::Http409 => {
-                let detail = match &self.reason {
-                    ChallengeReason::Reconnect(why) => Some(*why),
-                    ChallengeReason::StoreSecret(name) => Some(name.as_str()),
-                    _ => None,
-                };
-                let body = Http409 {
-                    error: "authorization_needed",
-                    reason: self.reason.as_str(),
-                    detail,
-                    connector: self.connector.as_str(),
-                    scopes: &self.scopes,
-                    connect_url: self.url.as_deref(),
-                    expires_at: self.expires_at,
-                    message: self.text(),
-                };
-                // INVARIANT: plain texts; writing them as JSON cannot fail.
-                let body = serde_json::to_string(&body).unwrap_or_default();
-                Rendered { content_type: "application/json", body }
-            }
-        }
-    }
-
-    /// One paragraph for a person.
-    pub fn text(&self) -> String {
-        let connector = &self.connector;
-        let text = match &self.reason {
-            ChallengeReason::AskManager => {
-                return format!(
-                    "`{connector}` is not connected. Ask a manager to connect the shared account."
-                );
-            }
-            ChallengeReason::StoreSecret(name) => {
-                return format!(
-                    "`{connector}` needs the secret `{name}`, which is not stored yet. Store it, then try again."
-                );
-            }
-            ChallengeReason::Suspended => {
-                return format!("The use of `{connector}` is suspended. Ask an administrator.");
-            }
-            ChallengeReason::Connect => format!("`{connector}` is not connected yet. Connect your account"),
-            ChallengeReason::Reconnect(_) => {
-                format!("The connection to `{connector}` has ended. Connect your account again")
-            }
-            ChallengeReason::StepUp => {
-                format!("`{connector}` needs more permissions ({}) for this. Approve them", self.scopes)
-            }
-        };
-        match &self.url {
-            Some(url) => format!("{text} at {url} and try again."),
-            None => format!("{text} and try again."),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The engine: configuration, keys, and one constructor for each operation.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use crate::downstream::config::GatewayConfig;
 use crate::error::ConfigError;
 use crate::limits::Limits;
+use crate::principal::TenantId;
 use crate::protocol::url::{HttpUrl, PlainHttp};
 use crate::store::Keyring;
 
@@ -25,8 +29,9 @@ pub enum Profile {
 #[derive(Debug)]
 pub struct EngineConfig {
     /// The host's own public URL, under which `/connect/{ticket}`, `/callback` and `/callback/{any}` stand: each issuer that does not
-    /// name itself has a callback path of its own. Never taken from a request. `None`: a process
-    /// without pages of its own, whose challenges carry no URL and whose flows use a loopback redirect.
+    /// name itself has a callback path of its own. Never taken from a request. `{tenant}` in it stands for the tenant's id, so that each
+    /// has an issuer and pages of its own. `None`: a process without pages of its own, whose challenges carry no URL and whose flows
+    /// use a loopback redirect.
     pub base_url: Option<String>,
     /// Shown to people when the client registers itself.
     pub client_name: String,
@@ -37,6 +42,8 @@ pub struct EngineConfig {
     pub danger_loopback_http: bool,
     /// The host's transport, or the proxy it goes through, enforces address policies itself.
     pub egress_enforced: bool,
+    /// The gateway: what MCP clients sign in at. `None`: there is none, and `handle` answers 404.
+    pub gateway: Option<GatewayConfig>,
     /// What cannot be defended.
     pub profile: Profile,
     /// The numbers.
@@ -52,6 +59,7 @@ impl EngineConfig {
             client_metadata_url: None,
             danger_loopback_http: false,
             egress_enforced: false,
+            gateway: None,
             profile: Profile::default(),
             limits: Limits::default(),
         }
@@ -72,7 +80,8 @@ impl Engine {
     pub fn new(config: EngineConfig, keyring: Keyring) -> Result<Arc<Self>, ConfigError> {
         let plain = if config.danger_loopback_http { PlainHttp::Loopback } else { PlainHttp::Never };
         if let Some(base) = &config.base_url {
-            let url = HttpUrl::parse(base, plain)
+            let sample = base.replace(TENANT_PLACE, "tenant");
+            let url = HttpUrl::parse(&sample, plain)
                 .map_err(|invalid| ConfigError::new("base_url", base, invalid.0))?;
             if url.query().is_some() || base.ends_with('/') {
                 return Err(ConfigError::new("base_url", base, "must have no query and no slash at the end"));
@@ -81,6 +90,12 @@ impl Engine {
         if let Some(url) = &config.client_metadata_url {
             crate::protocol::client_metadata::check_client_id_url(url)
                 .map_err(|invalid| ConfigError::new("client_metadata_url", url, invalid.0))?;
+        }
+        if let Some(gateway) = &config.gateway {
+            if config.base_url.is_none() {
+                return Err(ConfigError::new("gateway", "", "there is no gateway without a base URL"));
+            }
+            gateway.check()?;
         }
         let limits = &config.limits;
         // The border of `spec/refresh.md`, with the read that precedes each save.
@@ -101,6 +116,19 @@ impl Engine {
         &self.config
     }
 
+    /// The base URL of a tenant's own pages. `None`: there is none, or the tenant's id cannot stand in it.
+    pub fn base_url(&self, tenant: &TenantId) -> Option<Cow<'_, str>> {
+        let base = self.config.base_url.as_deref()?;
+        if !base.contains(TENANT_PLACE) {
+            return Some(Cow::Borrowed(base));
+        }
+        let base = base.replace(TENANT_PLACE, &utf8_percent_encode(tenant.as_str(), RESERVED).to_string());
+        // Written as every URL library would write it, for it is compared byte for byte: no capital in a host name, no dot segment.
+        let url = HttpUrl::parse(&base, self.plain_http()).ok()?;
+        let normal = url.as_str().strip_suffix('/').unwrap_or(url.as_str());
+        (normal == base).then_some(Cow::Owned(base))
+    }
+
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.keyring
     }
@@ -117,6 +145,11 @@ impl Engine {
         self.config.profile == Profile::Strict
     }
 }
+
+/// Stands in a base URL for the tenant's id.
+const TENANT_PLACE: &str = "{tenant}";
+/// All but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What saving new tokens may take: a read and a commit, once and for each further try.
 pub(crate) fn save_time(limits: &Limits) -> u64 {

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::moment::UnixMillis;
 use crate::operation::OperationId;
 use crate::principal::{ConnectorId, Principal, TenantId};
+use crate::protocol::scopes::Scopes;
+use crate::store::records::Revoked as WhySignedOut;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -30,14 +32,27 @@ pub struct Event {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum What {
+    /// A client was approved, and given a code.
+    Approved,
     /// A reconnect arrived as another account and waits for the owner.
     AccountChanged,
     /// The owner has sent another account back that a reconnect had brought.
     AccountRefused,
+    /// What belongs to a flow came back to another browser, or to somebody else, than it began with: nothing has changed, and a link may
+    /// have been forwarded.
+    CallbackMisdirected {
+        /// The failure's slug.
+        slug: String,
+    },
     /// A person is needed.
     ChallengeIssued {
         /// The challenge's reason.
         reason: String,
+    },
+    /// An MCP client has registered itself at the gateway.
+    ClientRegistered {
+        /// The id it was given.
+        client_id: String,
     },
     /// A connection has a grant of a new consent.
     Connected {
@@ -47,6 +62,8 @@ pub enum What {
         parent: bool,
         /// Whether a mix-up with another issuer is excluded.
         protected: bool,
+        /// The challenge that is answered thereby; a run that waits for it may go on.
+        challenge: Option<String>,
     },
     /// A connector was added, changed or removed.
     ConnectorChanged {
@@ -77,8 +94,19 @@ pub enum What {
         /// The failure's slug.
         slug: String,
     },
+    /// A client's request began a consent session.
+    ConsentBegun,
+    /// A consent session was declined.
+    ConsentDenied,
+    /// A person said who they are in a consent session.
+    IdentityChosen {
+        /// How: `user`, `key`, `session`.
+        mode: String,
+    },
     /// A grant was brought in from outside.
     Imported,
+    /// What was staged in a consent session is the owner's connection now.
+    Promoted,
     /// Records were removed.
     Purged {
         /// How many.
@@ -106,6 +134,13 @@ pub enum What {
         /// Until when.
         until: UnixMillis,
     },
+    /// A key was nobody's.
+    KeyRefused,
+    /// A code or a refresh token of the gateway was used a second time; its sign-in is ended.
+    ReplaySeen {
+        /// The client that it was given to.
+        client: String,
+    },
     /// Our client was registered at an issuer.
     Registered {
         /// At which.
@@ -132,6 +167,27 @@ pub enum What {
         /// Its name.
         name: String,
     },
+    /// An upstream was connected within a consent session; it is the owner's once that ends well.
+    Staged,
+    /// A client of the gateway has got its first tokens.
+    SignedIn {
+        /// Which client.
+        client: String,
+        /// What it was allowed.
+        scopes: Scopes,
+    },
+    /// The tokens of a client of the gateway are dead.
+    SignedOut {
+        /// Which client.
+        client: String,
+        /// Why.
+        reason: WhySignedOut,
+    },
     /// Policy withdrew the right to use a connection.
     Suspended,
+    /// A client of the gateway has new tokens.
+    TokensRefreshed {
+        /// Which client.
+        client: String,
+    },
 }

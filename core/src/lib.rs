@@ -20,6 +20,8 @@
 pub mod address;
 pub mod challenge;
 pub mod connector;
+mod cookie;
+pub mod downstream;
 pub mod engine;
 pub mod error;
 pub mod event;

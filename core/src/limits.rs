@@ -46,6 +46,28 @@ pub struct Limits {
     pub registration_renewal_ms: u64,
     /// A purged connection's tombstone. Default 1 h, longer than any operation.
     pub tombstone_ms: u64,
+    /// A consent session of the gateway, from the client's request to its code. Default 30 min.
+    pub consent_ms: u64,
+    /// A session that the gateway has minted or for which a key was shown. Default 24 h.
+    pub session_ms: u64,
+    /// An authorization code of the gateway. Default 60 s (RFC 6749 §4.1.2 allows ten minutes).
+    pub code_ms: u64,
+    /// For so long the browser that has approved is given its redirect again. Default 60 s.
+    pub issued_again_ms: u64,
+    /// An access token of the gateway. Default 1 h.
+    pub access_token_ms: u64,
+    /// A refresh token of the gateway that nobody uses. Default 30 days.
+    pub refresh_idle_ms: u64,
+    /// For so long a client that refreshes twice with one token is given the same pair. Default 30 s.
+    pub refresh_grace_ms: u64,
+    /// After so long the host is asked again whether a principal still stands. Default 5 min.
+    pub identity_max_age_ms: u64,
+    /// A registered client that has never finished a sign-in. Default 24 h.
+    pub unused_client_ms: u64,
+    /// A registered client that nobody signs in with any more. Default 90 days.
+    pub idle_client_ms: u64,
+    /// Ten wrong keys within this time pause a browser for as long. Default 10 min.
+    pub wrong_keys_ms: u64,
 }
 
 impl Default for Limits {
@@ -74,6 +96,17 @@ impl Default for Limits {
             grant_max_ms: 30 * 24 * HOUR,
             registration_renewal_ms: HOUR,
             tombstone_ms: HOUR,
+            consent_ms: 30 * MINUTE,
+            session_ms: 24 * HOUR,
+            code_ms: 60 * SECOND,
+            issued_again_ms: 60 * SECOND,
+            access_token_ms: HOUR,
+            refresh_idle_ms: 30 * 24 * HOUR,
+            refresh_grace_ms: 30 * SECOND,
+            identity_max_age_ms: 5 * MINUTE,
+            unused_client_ms: 24 * HOUR,
+            idle_client_ms: 90 * 24 * HOUR,
+            wrong_keys_ms: 10 * MINUTE,
         }
     }
 }
@@ -98,6 +131,26 @@ pub(crate) const CLIENT_SECRET_MAX_BYTES: usize = 4096;
 pub(crate) const REVOCATION_TRIES: u8 = 5;
 /// LIMIT: a refresh token is sent twice at the very most (P17).
 pub(crate) const SENDS_MAX: u8 = 2;
+/// LIMIT: staged grants of one consent session: its last commit has six writes for each, and a hundred are the most.
+pub(crate) const STAGED_MAX: usize = 15;
+/// LIMIT: consent sessions of one client that nobody has approved yet; the oldest gives way (atk:NET-13).
+pub(crate) const PENDING_CONSENTS_MAX: usize = 32;
+/// LIMIT: parents of a refresh token that are known again when they are replayed.
+pub(crate) const PARENTS_MAX: usize = 16;
+/// LIMIT: access tokens of one family that live at once; the oldest gives way.
+pub(crate) const ACCESS_TOKENS_MAX: usize = 8;
+/// LIMIT: wrong verifiers for one code (atk:COD-10).
+pub(crate) const CODE_FAILURES_MAX: u8 = 5;
+/// LIMIT: wrong keys of one browser within `wrong_keys_ms` (atk:CON-07).
+pub(crate) const WRONG_KEYS_MAX: u8 = 10;
+/// LIMIT: registered clients of one tenant that have never been used (atk:CON-17).
+pub(crate) const UNUSED_CLIENTS_MAX: usize = 500;
+/// LIMIT: a client id metadata document (draft-ietf-oauth-client-id-metadata-document §6.6 recommends 5 KB).
+pub(crate) const CLIENT_DOCUMENT_MAX_BYTES: u32 = 5 * 1024;
+/// LIMIT: the body of a request to the gateway.
+pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
+/// LIMIT: redirect URIs of one client.
+pub(crate) const REDIRECT_URIS_MAX: usize = 16;
 /// LIMIT: issuers of one resource that are looked at (atk:NET-12).
 pub(crate) const ISSUERS_MAX: usize = 3;
 /// LIMIT: all fetches of one discovery (atk:NET-12).

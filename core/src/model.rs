@@ -1,7 +1,13 @@
 //! What a model checker may see of sealed records. Only under the feature `model`.
 
+mod gateway;
+
 use serde::Deserialize;
 
+pub use self::gateway::{
+    CodeSight, ConsentSight, FamilySight, Sight, StagedSight, TokenSight, code_key, connection_key,
+    consent_key, form_token, look, staged_key, token,
+};
 use crate::engine::Engine;
 use crate::moment::UnixMillis;
 use crate::principal::{ConnectorId, Principal, TenantId};
@@ -57,7 +63,11 @@ pub fn inspect(
     }
     let (_, plaintext) = engine.keyring().open(&Key::connection(tenant, owner, connector), value)?;
     let Reading { record } = serde_json::from_slice(&plaintext).ok()?;
-    Some(Inspection {
+    Some(inspection(record))
+}
+
+fn inspection(record: Connection) -> Inspection {
+    Inspection {
         epoch: record.epoch,
         generation: record.generation,
         redeeming: record.redeeming,
@@ -71,5 +81,5 @@ pub fn inspect(
             leased_until: grant.lease.map(|lease| lease.until),
             condemned: grant.condemned.map(|why| why.as_str()),
         }),
-    })
+    }
 }

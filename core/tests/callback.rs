@@ -259,6 +259,10 @@ fn a_process_flow_ends_in_the_process_that_began_it() {
     is_harmless(&mut stage, genuine);
 }
 
+//= spec/mcp-best-practices.md#oauth-state-parameter-validation
+//= type=test
+//# At the upstream's callback a `state` that is missing or not this browser's MUST be refused, and each
+//# counts once and for about ten minutes (CON-08, B).
 //= spec/oauth21.md#2-3-4
 //= type=test
 //# A pending flow MUST be finished by the user agent that began it, once, and before it expires (AZR-10, U).

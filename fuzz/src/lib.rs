@@ -14,6 +14,7 @@ mod challenges;
 mod clients;
 mod documents;
 mod flows;
+mod gateway;
 mod input;
 mod messages;
 mod records;
@@ -28,6 +29,9 @@ pub use challenges::{challenge, retry_after, scopes};
 pub use clients::{client_auth, client_metadata, registration};
 pub use documents::{issuer_metadata, json, resource_metadata};
 pub use flows::{authorization_request, callback};
+pub use gateway::{
+    authorize, bearer, client_document, client_redirect, client_registration, gateway, token_request,
+};
 pub use messages::{message_begin, message_engine, message_headers, message_reply};
 pub use records::{key, record, sealed};
 pub use steps::steps;
@@ -47,11 +51,17 @@ macro_rules! targets {
 targets! {
     address,
     authorization_request,
+    authorize,
+    bearer,
     callback,
     challenge,
     client_auth,
+    client_document,
     client_metadata,
+    client_redirect,
+    client_registration,
     form,
+    gateway,
     id_token,
     issuer_metadata,
     json,
@@ -71,6 +81,7 @@ targets! {
     sealed,
     steps,
     token,
+    token_request,
     url,
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use grantway_core::downstream::config::{GatewayConfig, IdentityMode};
 use grantway_core::engine::{Engine, EngineConfig};
 use grantway_core::moment::{Moment, UnixMillis};
 use grantway_core::operation::{Version, Versioned};
@@ -13,7 +14,13 @@ use crate::input::Choices;
 pub(crate) fn engine() -> Arc<Engine> {
     let key = SealingKey::new(1, std::array::from_fn(|at| at as u8));
     let ring = Keyring::new(key, std::array::from_fn(|at| 255 - at as u8)).expect("the keys are well formed");
-    let config = EngineConfig { base_url: Some("https://gw.good".into()), ..EngineConfig::new("Fuzzed") };
+    let mut gateway = GatewayConfig::new("/mcp");
+    gateway.identity = vec![IdentityMode::User, IdentityMode::Key, IdentityMode::Session];
+    let config = EngineConfig {
+        base_url: Some("https://gw.good".into()),
+        gateway: Some(gateway),
+        ..EngineConfig::new("Fuzzed")
+    };
     Engine::new(config, ring).expect("the configuration is well formed")
 }
 
@@ -21,7 +28,7 @@ fn moment() -> Moment {
     Moment::new(UnixMillis(1_767_225_600_000), [7; 32])
 }
 
-const RECORDS: [Kind; 9] = [
+const RECORDS: [Kind; 18] = [
     Kind::Connector,
     Kind::Connection,
     Kind::Secret,
@@ -31,6 +38,15 @@ const RECORDS: [Kind; 9] = [
     Kind::Ticket,
     Kind::TicketOf,
     Kind::Throttle,
+    Kind::Consent,
+    Kind::Staged,
+    Kind::Approval,
+    Kind::Session,
+    Kind::Client,
+    Kind::Code,
+    Kind::Family,
+    Kind::Slot,
+    Kind::Attempts,
 ];
 
 fn key_of(kind: Kind) -> Key {

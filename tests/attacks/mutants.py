@@ -3,6 +3,7 @@
 
     tests/attacks/mutants.py                all of `mutants.toml`
     tests/attacks/mutants.py --only ID      those of one attack, or of several: MIX-02 CSR-05, or of a family: TOK
+    tests/attacks/mutants.py --gallery      a line for each: attack, test, what is cut out, red (noticed) or green (survived)
     tests/attacks/mutants.py --json         a summary for programs
 
 All the tests named are first run on a copy of the code as it is, under target/attacks: each must be there and pass. Then each mutant is
@@ -109,6 +110,11 @@ def attempt(copy: mutation.Copy, mutant: Mutant) -> str:
     raise Survived(f"`{mutant.test.name}` was not run to its end:\n{outcome.said}")
 
 
+def test_name(test: Test) -> str:
+    """Where it stands and what it is called, without what is the same for most."""
+    return f"{test.target}::{test.name}"
+
+
 def complaint(said: str) -> str:
     """The first line of the last panic: others may be those of its helpers, or of cases that were made smaller."""
     lines = said.rpartition("panicked at ")[2].splitlines()[1:]
@@ -118,14 +124,17 @@ def complaint(said: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="ID", nargs="+", default=[])
+    parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     began = time.monotonic()
     bare = attacks.without_mutant()
     mutants = [m for m in attacks.mutants() if not arguments.only or any(m.attack.startswith(only) for only in arguments.only)]
-    say = (lambda _: None) if arguments.json else (lambda text: print(text, flush=True))
+    say = (lambda _: None) if arguments.json or arguments.gallery else (lambda text: print(text, flush=True))
     copy = mutation.Copy(WORK / "tree")
     check_unmutated(mutants)
+    if arguments.gallery:
+        print("Each test is green on the code as it is. `red`: it fails once that is cut out.\n", flush=True)
     say(f"{len({m.test for m in mutants})} tests pass on the code as it is, {time.monotonic() - began:.0f} s\n")
     results: list[dict[str, object]] = []
     # Together by target: what a mutant does not touch stays built. In the end by attack again.
@@ -138,6 +147,8 @@ def main() -> None:
         seconds = round(time.monotonic() - start, 1)
         results.append({"attack": mutant.attack, "cuts": [vars(cut) for cut in mutant.cuts], "test": str(mutant.test),
                         "noticed": noticed, "survived": why, "seconds": seconds})
+        if arguments.gallery:
+            print(f"{mutant.attack:<7} {'red  ' if why is None else 'GREEN'} {test_name(mutant.test)}  <-  {mutant.told()}", flush=True)
         say(f"{mutant.attack} {mutant.told()}\n  {mutant.test}\n  " + (f"noticed: {noticed}" if why is None else f"SURVIVED: {why}")
             + f"\n  {seconds:.0f} s\n")
     copy.become({})

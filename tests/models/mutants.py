@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Shows that the model has teeth: deletes lines of shipped code and expects what `mutants.toml` says.
+"""Shows that the models have teeth: deletes lines of shipped code and expects what `mutants.toml` and `mutants-gateway.toml` say.
 
     tests/models/mutants.py                 all of them
     tests/models/mutants.py --only WORDS    those whose name contains the words
+    tests/models/mutants.py --page NAME     those of one page: refresh.md or gateway-model.md
     tests/models/mutants.py --json          a summary for programs
-    tests/models/mutants.py --write         all of them, and their table in spec/refresh.md
+    tests/models/mutants.py --write         all of them, and their tables in spec/refresh.md and spec/gateway-model.md
 
 In a copy of the workspace under target/mutants each mutant's lines can be taken away (see `tools/removal.py`). Without them the model must
 find the shortest way to break the property; the same actions on a real SQLite file must break it too; on the shipped code they must break
@@ -30,9 +31,30 @@ from removal import ROOT, Piece, Tree, Unfit, run  # noqa: E402
 
 WORK = ROOT / "target" / "mutants"
 SHIPPED = ROOT / "target" / "release" / "grantway-models"
-SPEC = ROOT / "spec" / "refresh.md"
 BEGIN, END = "<!-- mutants: written by tests/models/mutants.py --write -->", "<!-- end of mutants -->"
 SECONDS = "300"
+
+
+@dataclass(frozen=True)
+class Set:
+    """The mutants of one model."""
+
+    file: str
+    spec: str
+    # For the program's `properties`.
+    option: tuple[str, ...] = ()
+
+    def mutants(self) -> list[Mutant]:
+        """All of them."""
+        return [Mutant(**each) for each in tomllib.loads((HERE / self.file).read_text())["mutant"]]
+
+    def without(self, mutants: list[Mutant]) -> list[str]:
+        """Properties that have none."""
+        _, names = run(SHIPPED, "properties", *self.option)
+        return sorted(set(names.split()) - {mutant.property for mutant in mutants})
+
+
+SETS = (Set("mutants.toml", "refresh.md"), Set("mutants-gateway.toml", "gateway-model.md", ("--gateway",)))
 
 
 @dataclass(frozen=True)
@@ -46,13 +68,15 @@ class Mutant:
     property: str | None = None
     misses: str | None = None
     after: str = ""
+    instead: str = ""
     also_file: str = ""
     also_delete: str = ""
+    also_instead: str = ""
 
     def pieces(self) -> list[Piece]:
         """Its lines."""
-        also = [Piece(self.also_file, self.also_delete)] if self.also_delete else []
-        return [Piece(self.file, self.delete, self.after), *also]
+        also = [Piece(self.also_file, self.also_delete, instead=self.also_instead)] if self.also_delete else []
+        return [Piece(self.file, self.delete, self.after, self.instead), *also]
 
 
 @dataclass(frozen=True)
@@ -127,16 +151,17 @@ def table(rows: list[tuple[Mutant, Noticed]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="WORDS", default="")
+    parser.add_argument("--page", choices=[each.spec for each in SETS], default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     say = (lambda text: None) if arguments.json else (lambda text: print(text, flush=True))
-    mutants = [Mutant(**each) for each in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
+    sets = [(each, each.mutants()) for each in SETS if arguments.page in ("", each.spec)]
+    mutants = [mutant for _, some in sets for mutant in some]
     code, said = run("cargo", "build", "-q", "--release", "-p", "grantway-models")
     if code:
         sys.exit(said)
-    _, names = run(SHIPPED, "properties")
-    bare = sorted(set(names.split()) - {mutant.property for mutant in mutants})
+    bare = [name for each, some in sets for name in each.without(some)]
     try:
         model = Model(mutants)
     except Unfit as why:
@@ -154,22 +179,25 @@ def main() -> None:
             else:
                 noticed.append((mutant, result))
                 say(f"{result.story}  {result.seconds:.0f} s\n")
-    stale = False
-    if not arguments.only and not survivors:
-        spec = SPEC.read_text()
-        now = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table(noticed), spec, flags=re.DOTALL)
-        stale = now != spec and not arguments.write
+    stale = []
+    for each, some in sets if not arguments.only and not survivors else []:
+        path = ROOT / "spec" / each.spec
+        spec = path.read_text()
+        rows = [(mutant, at) for mutant, at in noticed if mutant in some]
+        now = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table(rows), spec, flags=re.DOTALL)
         if arguments.write:
-            SPEC.write_text(now)
+            path.write_text(now)
+        elif now != spec:
+            stale.append(each.spec)
     if arguments.json:
         print(json.dumps({"noticed": {mutant.name: at.came_to for mutant, at in noticed}, "survived": survivors,
-                          "properties_without": bare, "stale_table": stale}))
+                          "properties_without": bare, "stale_tables": stale}))
     for name, why in survivors.items():
         say(f"survived: {name}")
     if bare:
         say(f"properties without a mutant: {', '.join(bare)}")
-    if stale:
-        say("the table in spec/refresh.md is not what was found: look, then run with --write")
+    for spec in stale:
+        say(f"the table in spec/{spec} is not what was found: look, then run with --write")
     say(f"{len(noticed) + len(survivors)} mutants, {len(noticed)} noticed, {len(survivors)} survived")
     sys.exit(1 if survivors or bare or stale else 0)
 

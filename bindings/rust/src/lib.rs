@@ -23,7 +23,22 @@
 //! # }
 //! ```
 //!
-//! # A host's routes
+//! # A gateway
+//!
+//! A host whose configuration has `[gateway]` lets MCP clients sign in: [`Grantway::handle`] answers for every page and endpoint of it, the
+//! routes below among them, and [`Grantway::authenticate`] says who sends a request to the host's MCP endpoint. Who people are, it asks the
+//! host's [`driver::Identity`], given by [`driver::Host::with_identity`]; without one, sign-ins end in `unavailable` after five minutes.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `axum` | `Grantway::router` with all routes, and `axum::AuthenticateLayer` for the MCP endpoint |
+//! | `rmcp` | `rmcp::Authorized`: the credential of a caller in each call of an `rmcp` client to an upstream |
+//!
+//! `examples/gateway` is a whole host.
+//!
+//! # A host's own routes
+//!
+//! For hosts that have no gateway and show pages of their own:
 //!
 //! | route, under the base URL | what it does |
 //! | --- | --- |
@@ -38,9 +53,13 @@
 //! [`Grantway::sweep`] every few minutes.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod config;
 pub mod driver;
 mod grantway;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 pub mod store;
 pub mod transport;
 

@@ -175,6 +175,44 @@ catalogue! {
     UrlNotCovered = "config.url_not_covered", Config, Never, "RFC 9700 §4.9",
         "the request goes outside the resource that the grant is for", "send the request to the connector's own URL";
 
+    // The gateway: what clients and people bring to it.
+    ClientDocumentRefused = "client.document_refused", Peer, Later, "draft-ietf-oauth-client-id-metadata-document §4.1",
+        "the client's metadata document cannot be used",
+        "tell whoever makes the client; the document is read again later";
+    ClientLimit = "client.too_many", Peer, Later, "RFC 7591 §5",
+        "too many clients have registered and were never used", "try again later";
+    ClientRedirectRefused = "client.redirect_uri_refused", Peer, Never, "OAuth 2.1 §4.1.2.1",
+        "the redirect URI is not one of the client's",
+        "begin again from the client; if this happens again, the client has to register anew";
+    ClientRequestInvalid = "client.request_invalid", Peer, Never, "OAuth 2.1 §4.1.2.1",
+        "the client has sent a request that cannot be answered", "begin again from the client";
+    ClientUnknown = "client.unknown", Peer, AfterAction, "OAuth 2.1 §4.1.2.1",
+        "the client is not registered here, or is not any more", "sign out of the gateway in the client, and connect again";
+    ConsentExpired = "user.consent_expired", User, AfterAction, "design §8",
+        "the sign-in took too long", "begin again from the client";
+    ConsentStale = "user.consent_stale", User, AfterAction, "design §5",
+        "what was shown has changed since", "look at it again, then decide";
+    ConsentUnknown = "user.consent_unknown", User, AfterAction, "design §5",
+        "there is no such sign-in, or not in this browser", "begin again from the client";
+    FormRefused = "user.form_refused", User, AfterAction, "RFC 9700 §4.7",
+        "the form does not come from a page that this browser was shown", "go back to the page, reload it, and try again";
+    GatewayMissing = "config.gateway_missing", Config, Never, "design §5", "there is no gateway here",
+        "configure `gateway` and `base_url`";
+    IdentityUnavailable = "network.identity_unavailable", Network, Later, "design §2",
+        "it cannot be said at the moment who this is", "try again shortly";
+    KeyPaused = "user.key_paused", User, Later, "design §5",
+        "too many keys were wrong", "wait, then try again with the right key";
+    KeyRefused = "user.key_refused", User, AfterAction, "design §5",
+        "the key is nobody's", "check the key and enter it again";
+    MethodRefused = "user.method_refused", User, Never, "RFC 9110 §15.5.6",
+        "this address does not answer to this method", "follow the links of the pages";
+    PageUnknown = "user.page_unknown", User, Never, "RFC 9110 §15.5.5", "there is no such page",
+        "check the address";
+    RequestMalformed = "user.request_malformed", User, Never, "RFC 9110 §15.5.1", "the request cannot be read",
+        "follow the links of the pages";
+    SignInNeeded = "user.sign_in_needed", User, AfterAction, "OAuth 2.1 §3.1",
+        "nobody is signed in, or the sign-in is not complete", "sign in, then try again";
+
     // Network and store.
     IssuerUnavailable = "network.issuer_unavailable", Network, Later, "RFC 9110 §15.6",
         "the issuer cannot answer at the moment", "try again later";

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use super::error::{MessageError, read};
 use super::outcome::{Message, outcome};
 use super::value::Object;
+use crate::downstream::authenticate::Authenticate;
+use crate::downstream::handle::Handle;
+use crate::downstream::sign_ins::{ListSignIns, RevokeSignIn};
 use crate::engine::Engine;
 use crate::moment::Moment;
 use crate::operation::{Effect, Machine, Misuse, Operation, Reply, Step};
@@ -54,6 +57,7 @@ macro_rules! operations {
 }
 
 operations! {
+    authenticate(Authenticate),
     begin_connect(BeginConnect),
     complete_connect(CompleteConnect),
     confirm_account(ConfirmAccount),
@@ -61,10 +65,12 @@ operations! {
     delete_secret(DeleteSecret),
     disconnect(Disconnect),
     discover(Discover),
+    handle(Handle),
     import_grant(ImportGrant),
     list_connections(ListConnections),
     list_connectors(ListConnectors),
     list_secrets(ListSecrets),
+    list_sign_ins(ListSignIns),
     open_ticket(OpenTicket),
     preflight(Preflight),
     purge(Purge),
@@ -73,6 +79,7 @@ operations! {
     report_rejected(ReportRejected),
     resolve(Resolve),
     restore(Restore),
+    revoke_sign_in(RevokeSignIn),
     status_of(StatusOf),
     store_secret(StoreSecret),
     suspend(Suspend),

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::error::{MessageError, read};
 use super::value::Object;
+use crate::downstream::config::GatewayConfig;
 use crate::engine::{Engine, EngineConfig, Profile};
 use crate::error::ConfigError;
 use crate::limits::Limits;
@@ -69,6 +70,7 @@ pub fn engine(json: &[u8]) -> Result<Arc<Engine>, EngineError> {
         client_metadata_url,
         danger_loopback_http,
         egress_enforced,
+        gateway,
         profile,
         limits,
         keyring: Object(keyring),
@@ -79,6 +81,7 @@ pub fn engine(json: &[u8]) -> Result<Arc<Engine>, EngineError> {
         client_metadata_url,
         danger_loopback_http,
         egress_enforced,
+        gateway: gateway.map(|Object(gateway)| gateway),
         profile,
         limits: limits.map(|Object(limits)| limits).unwrap_or_default(),
     };
@@ -97,6 +100,8 @@ struct EngineForm {
     danger_loopback_http: bool,
     #[serde(default)]
     egress_enforced: bool,
+    #[serde(default)]
+    gateway: Option<Object<GatewayConfig>>,
     #[serde(default)]
     profile: Profile,
     #[serde(default)]

@@ -4,7 +4,8 @@ use serde::{Serialize, Serializer};
 
 use super::value::{Base64, Exposed, INTEGER_MAX, write};
 use crate::address::AddressPolicy;
-use crate::operation::{Action, Effect, Header, HttpRequest, Precondition, Version, Write};
+use crate::operation::{Action, Effect, Header, HttpRequest, Precondition, Version, Whom, Write};
+use crate::principal::{Principal, TenantId};
 use crate::secret::SecretBytes;
 use crate::store::Key;
 
@@ -30,6 +31,11 @@ enum Form<'a> {
         timeout_ms: u64,
         start_within_ms: u64,
         address_policy: &'a AddressPolicy,
+    },
+    Identify {
+        tenant: &'a TenantId,
+        key: Option<Exposed<'a>>,
+        principal: Option<&'a Principal>,
     },
     Read {
         keys: &'a [Key],
@@ -71,6 +77,12 @@ impl<'a> From<&'a Effect> for Form<'a> {
                     start_within_ms: *start_within_ms,
                     address_policy,
                 }
+            }
+            Effect::Identify { tenant, whom: Whom::Key(key) } => {
+                Self::Identify { tenant, key: Some(Exposed(key)), principal: None }
+            }
+            Effect::Identify { tenant, whom: Whom::Principal(principal) } => {
+                Self::Identify { tenant, key: None, principal: Some(principal) }
             }
             Effect::Read { keys } => Self::Read { keys },
             Effect::Scan { prefix, after, limit } => {
@@ -173,6 +185,19 @@ mod tests {
                 r#"{"key":"Af8","precondition":"version","version":"18446744073709551615","action":"keep","value":null,"expires_at":null},"#,
                 r#"{"key":"Af8","precondition":"any","version":null,"action":"delete","value":null,"expires_at":null}]}}"#
             )
+        );
+    }
+
+    #[test]
+    fn whoever_is_to_be_identified_is_named_by_key_or_as_a_principal() {
+        let tenant = TenantId::new("acme").unwrap();
+        let by_key = Effect::Identify { tenant: tenant.clone(), whom: Whom::Key(Secret::new("canary")) };
+        assert_eq!(text(&by_key), r#"{"identify":{"tenant":"acme","key":"canary","principal":null}}"#);
+        assert!(!format!("{by_key:?}").contains("canary"));
+        let whom = Whom::Principal(Principal::user("alice").unwrap());
+        assert_eq!(
+            text(&Effect::Identify { tenant, whom }),
+            r#"{"identify":{"tenant":"acme","key":null,"principal":{"kind":"user","id":"alice"}}}"#
         );
     }
 

@@ -25,6 +25,7 @@ mod headers;
 mod outcome;
 mod reply;
 mod resolution;
+mod response;
 mod value;
 
 pub use begin::{AnyOperation, AnyStep, OPERATIONS, begin};

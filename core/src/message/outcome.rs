@@ -4,6 +4,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::value::{Exposed, write};
+use crate::downstream::sign_ins::SignInRevoked;
 use crate::error::{ConfigError, Failure};
 use crate::moment::UnixMillis;
 use crate::operation::Outcome;
@@ -91,7 +92,8 @@ macro_rules! as_they_are {
 }
 
 as_they_are! {
-    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SuspensionSet, Swept,
+    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SignInRevoked,
+    SuspensionSet, Swept,
 }
 
 impl<T: Serialize> Message for Page<T> {

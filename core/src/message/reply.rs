@@ -7,8 +7,10 @@ use serde::Deserialize;
 use super::error::{MessageError, read};
 use super::value::{Bytes, Object, Text, Value};
 use crate::operation::{
-    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Version, Versioned,
+    CommitReply, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, ReadReply, Reply, ScanReply, Version,
+    Versioned,
 };
+use crate::principal::Caller;
 use crate::store::Key;
 
 /// A reply from JSON. Nothing at all is [`Reply::Start`], for the first step of an operation.
@@ -37,6 +39,11 @@ pub fn reply(json: &[u8]) -> Result<Reply, MessageError> {
             Reply::Http(HttpReply::Response(response.read()?))
         }
         Form::Http(HttpForm::UnknownOutcome) => Reply::Http(HttpReply::UnknownOutcome),
+        Form::Identity(reply) => Reply::Identity(match reply {
+            IdentityForm::Caller(Object(caller)) => IdentityReply::Caller(Box::new(caller)),
+            IdentityForm::Rejected => IdentityReply::Rejected,
+            IdentityForm::Unavailable => IdentityReply::Unavailable,
+        }),
         Form::Read(ReadForm::Found(records)) => {
             let found = records.into_iter().map(|record| record.map(|Object(record)| record.read()));
             Reply::Read(ReadReply::Found(found.collect()))
@@ -57,10 +64,19 @@ pub fn reply(json: &[u8]) -> Result<Reply, MessageError> {
 enum Form {
     Commit(CommitForm),
     Http(HttpForm),
+    Identity(IdentityForm),
     Read(ReadForm),
     Scan(ScanForm),
     Start,
     Woke(Object<WokeForm>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IdentityForm {
+    Caller(Object<Caller>),
+    Rejected,
+    Unavailable,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +242,8 @@ mod tests {
             (r#"{"http":{"not_sent":"too_late"}}"#, "Http(NotSent(TooLate))"),
             (r#"{"http":{"not_sent":"unreachable"}}"#, "Http(NotSent(Unreachable))"),
             (r#"{"http":"unknown_outcome"}"#, "Http(UnknownOutcome)"),
+            (r#"{"identity":"rejected"}"#, "Identity(Rejected)"),
+            (r#"{"identity":"unavailable"}"#, "Identity(Unavailable)"),
             (r#"{"read":"unavailable"}"#, "Read(Unavailable)"),
             (
                 r#"{"read":{"found":[null,{"value":"_w","version":"18446744073709551615"}]}}"#,
@@ -256,7 +274,7 @@ mod tests {
             ),
             (
                 r#"{"identify":{}}"#.to_owned(),
-                "expected one of `commit`, `http`, `read`, `scan`, `start`, `woke`",
+                "expected one of `commit`, `http`, `identity`, `read`, `scan`, `start`, `woke`",
             ),
             (r#"{"woke":{"after_ms":-1}}"#.to_owned(), "`woke.after_ms`: expected a whole number"),
             (r#"{"woke":{"after_ms":1,"early":true}}"#.to_owned(), "`woke.early`: unknown member"),

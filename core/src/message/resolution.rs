@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::outcome::{FailureForm, Message};
 use super::value::Exposed;
-use crate::challenge::{Challenge, ChallengeReason, Form};
+use crate::challenge::{Challenge, ChallengeReason, Form, Placed, Rendered};
 use crate::connector::Target;
 use crate::moment::UnixMillis;
 use crate::principal::{ConnectorId, Principal};
@@ -88,6 +88,7 @@ impl Message for Resolution {
 /// A challenge, with all that hosts show of it written out.
 #[derive(Serialize)]
 struct ChallengeForm<'a> {
+    id: Option<&'a str>,
     reason: &'static str,
     detail: Option<&'a str>,
     connector: &'a ConnectorId,
@@ -98,11 +99,27 @@ struct ChallengeForm<'a> {
     expires_at: Option<UnixMillis>,
     text: String,
     http_409: String,
+    url_elicitation: RenderedForm,
+    input_required: RenderedForm,
+    server_sent_event: String,
+}
+
+/// A challenge as MCP clients of one revision understand it: the `error` or the `result` of the answer, as JSON text.
+#[derive(Serialize)]
+struct RenderedForm {
+    placed: Placed,
+    json: String,
+}
+
+impl From<Rendered> for RenderedForm {
+    fn from(rendered: Rendered) -> Self {
+        Self { placed: rendered.placed, json: rendered.body }
+    }
 }
 
 impl<'a> From<&'a Challenge> for ChallengeForm<'a> {
     fn from(challenge: &'a Challenge) -> Self {
-        let Challenge { reason, connector, owner, scopes, url, ticket, expires_at } = challenge;
+        let Challenge { id, reason, connector, owner, scopes, url, ticket, expires_at } = challenge;
         let detail = match reason {
             ChallengeReason::Reconnect(why) => Some(*why),
             ChallengeReason::StoreSecret(name) => Some(name.as_str()),
@@ -112,6 +129,7 @@ impl<'a> From<&'a Challenge> for ChallengeForm<'a> {
             | ChallengeReason::Suspended => None,
         };
         Self {
+            id: id.as_deref(),
             reason: reason.as_str(),
             detail,
             connector,
@@ -122,6 +140,9 @@ impl<'a> From<&'a Challenge> for ChallengeForm<'a> {
             expires_at: *expires_at,
             text: challenge.render(Form::Text).body,
             http_409: challenge.render(Form::Http409).body,
+            url_elicitation: RenderedForm::from(challenge.render(Form::UrlElicitation)),
+            input_required: RenderedForm::from(challenge.render(Form::InputRequired)),
+            server_sent_event: challenge.render(Form::ServerSentEvent).body,
         }
     }
 }

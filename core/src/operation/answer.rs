@@ -2,12 +2,14 @@
 //! forbidden address is dropped, so that no machine has to think of either.
 
 use super::Misuse;
-use super::effect::Effect;
+use super::effect::{Effect, Whom};
 use super::reply::{
-    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned,
+    CommitReply, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, ReadReply, Reply, ScanReply,
+    Versioned,
 };
 use crate::address::AddressPolicy;
 use crate::engine::EngineConfig;
+use crate::principal::{Principal, TenantId};
 use crate::store::Key;
 
 /// A reply as machines see it.
@@ -15,6 +17,7 @@ pub(crate) enum Answer {
     Start,
     Commit(CommitReply),
     Http(Result<HttpResponse, HttpFault>),
+    Identity(IdentityReply),
     /// `None`: the store is unavailable.
     Read(Option<Vec<Option<Versioned>>>),
     /// `None`: the store is unavailable.
@@ -45,6 +48,7 @@ pub(crate) enum Pending {
     Start,
     Commit,
     Http { policy: AddressPolicy, max_bytes: u32, egress_enforced: bool },
+    Identify { tenant: TenantId, principal: Option<Principal> },
     Read { count: usize },
     Scan { prefix: Key, after: Option<Key>, limit: u32 },
     Sleep,
@@ -58,6 +62,13 @@ impl Pending {
                 policy: request.address_policy.clone(),
                 max_bytes: request.max_response_bytes,
                 egress_enforced: config.egress_enforced,
+            },
+            Effect::Identify { tenant, whom } => Self::Identify {
+                tenant: tenant.clone(),
+                principal: match whom {
+                    Whom::Key(_) => None,
+                    Whom::Principal(principal) => Some(principal.clone()),
+                },
             },
             Effect::Read { keys } => Self::Read { count: keys.len() },
             Effect::Scan { prefix, after, limit } => {
@@ -75,6 +86,17 @@ impl Pending {
             (Self::Http { policy, max_bytes, egress_enforced }, Reply::Http(reply)) => {
                 Ok(Answer::Http(receive(reply, policy, *max_bytes, *egress_enforced)))
             }
+            // A caller of another tenant, or another one than was asked about, is no answer (atk:TEN-02).
+            (Self::Identify { tenant, principal }, Reply::Identity(IdentityReply::Caller(caller)))
+                if caller.tenant == *tenant
+                    && principal.as_ref().is_none_or(|asked| *asked == caller.principal) =>
+            {
+                Ok(Answer::Identity(IdentityReply::Caller(caller)))
+            }
+            (
+                Self::Identify { .. },
+                Reply::Identity(reply @ (IdentityReply::Rejected | IdentityReply::Unavailable)),
+            ) => Ok(Answer::Identity(reply)),
             (Self::Read { .. }, Reply::Read(ReadReply::Unavailable)) => Ok(Answer::Read(None)),
             (Self::Read { count }, Reply::Read(ReadReply::Found(records))) if records.len() == *count => {
                 Ok(Answer::Read(Some(records)))
@@ -95,6 +117,7 @@ impl Pending {
             Self::Start => "`start`",
             Self::Commit => "a reply to `commit`",
             Self::Http { .. } => "a reply to `http`",
+            Self::Identify { .. } => "`identity`: a caller of the tenant, the principal asked about",
             Self::Read { .. } => "a reply to `read` with one entry for each key",
             Self::Scan { .. } => {
                 "a reply to `scan`: keys of the prefix in ascending order, at most the limit"

@@ -1,6 +1,7 @@
 //! Effects: what an operation asks the host to do, one at a time.
 
 use crate::address::AddressPolicy;
+use crate::principal::{Principal, TenantId};
 use crate::secret::{Secret, SecretBytes};
 use crate::store::Key;
 
@@ -18,6 +19,13 @@ pub enum Effect {
     },
     /// One HTTP exchange.
     Http(HttpRequest),
+    /// Say who somebody is, as the host knows it now.
+    Identify {
+        /// In which tenant.
+        tenant: TenantId,
+        /// Who is asked about.
+        whom: Whom,
+    },
     /// Several records, seen in one state.
     Read {
         /// The keys asked for; the answer has one entry for each, in this order.
@@ -39,6 +47,16 @@ pub enum Effect {
         /// A key whose commit by the host's own process may end the sleep early. Never needed for correctness.
         watch: Option<Key>,
     },
+}
+
+/// Whom an identification is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Hash))]
+pub enum Whom {
+    /// The holder of this API key, as a person has typed it.
+    Key(Secret),
+    /// Somebody who was identified before: whether they still stand, and with which teams and role.
+    Principal(Principal),
 }
 
 /// The methods the engine uses.

@@ -21,9 +21,10 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use answer::{Answer, HttpFault, Pending};
-pub use effect::{Action, Effect, Header, HttpRequest, Method, Precondition, Version, Write};
+pub use effect::{Action, Effect, Header, HttpRequest, Method, Precondition, Version, Whom, Write};
 pub use reply::{
-    CommitReply, HttpReply, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply, Versioned,
+    CommitReply, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, ReadReply, Reply, ScanReply,
+    Versioned,
 };
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,13 @@ impl<M: Machine> Operation<M> {
             State::Ended => return Err(Misuse::Ended),
         };
         self.steps = self.steps.saturating_add(1);
-        let mut cx = Context { engine: &self.engine, moment, operation: self.id, events: &mut self.events };
+        let mut cx = Context {
+            engine: &self.engine,
+            moment,
+            operation: self.id,
+            actor: &mut self.actor,
+            events: &mut self.events,
+        };
         Ok(match machine.step(&mut cx, answer) {
             Progress::Perform(machine, effect) => {
                 self.state = State::Waiting(machine, Pending::of(&effect, self.engine.config()));
@@ -143,7 +150,8 @@ impl<M: Machine> Operation<M> {
     /// The events so far, each with the principal that acted.
     fn signed_events(&mut self) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
-        events.iter_mut().for_each(|event| event.actor.clone_from(&self.actor));
+        let unsigned = events.iter_mut().filter(|event| event.actor.is_none());
+        unsigned.for_each(|event| event.actor.clone_from(&self.actor));
         events
     }
 
@@ -301,6 +309,7 @@ pub(crate) struct Context<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) moment: &'a Moment,
     pub(crate) operation: OperationId,
+    actor: &'a mut Option<Principal>,
     events: &'a mut Vec<Event>,
 }
 
@@ -309,9 +318,22 @@ impl Context<'_> {
         self.moment.now
     }
 
+    /// Says who acts, where the operation had to find it out.
+    pub(crate) fn acts(&mut self, actor: &Principal) {
+        *self.actor = Some(actor.clone());
+    }
+
     /// Notes what happened to the connection at a place.
     pub(crate) fn emit_about(&mut self, place: &Place, what: What) {
         self.emit(&place.tenant, Some(&place.owner), Some(&place.connector), what);
+    }
+
+    /// Notes what a principal has done in its own matters, known only now by what its client has shown.
+    pub(crate) fn emit_as(&mut self, tenant: &TenantId, principal: &Principal, what: What) {
+        self.emit(tenant, Some(principal), None, what);
+        if let Some(event) = self.events.last_mut() {
+            event.actor = Some(principal.clone());
+        }
     }
 
     /// Notes what happened.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::effect::Version;
+use crate::principal::Caller;
 use crate::secret::SecretBytes;
 use crate::store::Key;
 
@@ -17,6 +18,8 @@ pub enum Reply {
     Commit(CommitReply),
     /// To [`Effect::Http`](super::Effect::Http).
     Http(HttpReply),
+    /// To [`Effect::Identify`](super::Effect::Identify).
+    Identity(IdentityReply),
     /// To [`Effect::Read`](super::Effect::Read).
     Read(ReadReply),
     /// To [`Effect::Scan`](super::Effect::Scan).
@@ -113,6 +116,18 @@ pub enum Peer {
     Address(IpAddr),
     /// A proxy stood between; accepted only where the host declared that the proxy enforces the address policy.
     ViaProxy,
+}
+
+/// Who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "model", derive(Hash))]
+pub enum IdentityReply {
+    /// This caller of the tenant asked about; for a principal asked about, that principal.
+    Caller(Box<Caller>),
+    /// Nobody: no such key, or the principal is gone or disabled.
+    Rejected,
+    /// It cannot be said at the moment. Never taken for a rejection, nor for its contrary.
+    Unavailable,
 }
 
 /// The records asked for, seen in one state.

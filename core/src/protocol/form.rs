@@ -90,7 +90,7 @@ pub fn pairs(text: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, s
     })
 }
 
-fn decoded(part: &str) -> Result<Cow<'_, str>, Invalid> {
+pub(super) fn decoded(part: &str) -> Result<Cow<'_, str>, Invalid> {
     const NOT_UTF8: Invalid = Invalid("a parameter is not UTF-8");
     if part.contains('+') {
         let blanked = part.replace('+', " ");

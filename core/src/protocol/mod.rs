@@ -1,8 +1,12 @@
 //! Wire forms: each is parsed and written by one file. No policy, no state.
 
 pub mod authorization;
+pub mod bearer_challenge;
 pub mod client_auth;
+pub mod client_document;
 pub mod client_metadata;
+pub mod client_redirect;
+pub mod client_registration;
 mod error_body;
 pub mod form;
 pub mod id_token;
@@ -17,6 +21,7 @@ pub mod retry_after;
 pub mod revocation;
 pub mod scopes;
 pub mod token;
+pub(crate) mod token_request;
 pub mod url;
 pub mod www_authenticate;
 

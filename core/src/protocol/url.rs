@@ -243,6 +243,13 @@ fn safe_form(url: &Url) -> Option<String> {
     Some(safe)
 }
 
+/// Whether a text is a path of the host's own site, read so by every browser (F38).
+pub(crate) fn is_own_path(text: &str) -> bool {
+    let url = HttpUrl::parse(&format!("https://site.invalid{text}"), PlainHttp::Never);
+    // `//evil` would be another site's URL.
+    text.starts_with('/') && !text.starts_with("//") && url.is_ok_and(|url| !url.has_ambiguous_path())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

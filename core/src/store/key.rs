@@ -35,12 +35,34 @@ pub enum Kind {
     TicketOf = 8,
     /// An issuer's brake.
     Throttle = 9,
+    /// A consent session of the gateway.
+    Consent = 10,
+    /// A grant obtained in a consent session.
+    Staged = 11,
+    /// A consent remembered.
+    Approval = 12,
+    /// A browser session of a `key` or `session` principal.
+    Session = 13,
+    /// An MCP client that signs in at the gateway.
+    Client = 14,
+    /// An authorization code of the gateway.
+    Code = 15,
+    /// The tokens of one sign-in.
+    Family = 16,
+    /// One of a bounded number of places.
+    Slot = 17,
+    /// How often something was tried in vain.
+    Attempts = 18,
     /// Index: refresh due, by minute.
     Due = 64,
     /// Index: owners by connector.
     ByConnector = 65,
     /// Index: what ends, by minute.
     Expiry = 66,
+    /// Index: families by client.
+    ByClient = 67,
+    /// Index: families by principal.
+    ByPrincipal = 68,
 }
 
 /// The key of one record, or a prefix of keys.
@@ -186,6 +208,81 @@ impl Key {
         Self::of(tenant, Kind::Throttle).hashed(issuer)
     }
 
+    /// `hash` is that of the consent session's id.
+    pub(crate) fn consent(tenant: &TenantId, hash: &[u8; 32]) -> Self {
+        Self::of(tenant, Kind::Consent).part(hash)
+    }
+
+    pub(crate) fn staged(tenant: &TenantId, consent: &[u8; 32], connector: &ConnectorId) -> Self {
+        Self::of(tenant, Kind::Staged).part(consent).part(connector.as_str().as_bytes())
+    }
+
+    pub(crate) fn approval(tenant: &TenantId, principal: &Principal, client_id: &str) -> Self {
+        Self::approvals_of(tenant, principal).hashed(client_id)
+    }
+
+    pub(crate) fn approvals_of(tenant: &TenantId, principal: &Principal) -> Self {
+        Self::of(tenant, Kind::Approval).owner(principal)
+    }
+
+    /// `hash` is that of the session's secret.
+    pub(crate) fn session(tenant: &TenantId, hash: &[u8; 32]) -> Self {
+        Self::of(tenant, Kind::Session).part(hash)
+    }
+
+    pub(crate) fn client(tenant: &TenantId, client_id: &str) -> Self {
+        Self::clients(tenant).hashed(client_id)
+    }
+
+    pub(crate) fn clients(tenant: &TenantId) -> Self {
+        Self::of(tenant, Kind::Client)
+    }
+
+    /// `hash` is that of the code.
+    pub(crate) fn code(tenant: &TenantId, hash: &[u8; 32]) -> Self {
+        Self::of(tenant, Kind::Code).part(hash)
+    }
+
+    pub(crate) fn family(tenant: &TenantId, family: &[u8; 16]) -> Self {
+        Self::of(tenant, Kind::Family).part(family)
+    }
+
+    /// One of the places of a group, such as the pending consent sessions of a client.
+    pub(crate) fn slot(tenant: &TenantId, group: &str, number: u16) -> Self {
+        Self::of(tenant, Kind::Slot).hashed(group).part(&number.to_be_bytes())
+    }
+
+    pub(crate) fn attempts(tenant: &TenantId, subject: &[u8; 32]) -> Self {
+        Self::of(tenant, Kind::Attempts).part(subject)
+    }
+
+    pub(crate) fn by_client(tenant: &TenantId, client_id: &str, family: &[u8; 16]) -> Self {
+        Self::all_by_client(tenant, client_id).part(family)
+    }
+
+    pub(crate) fn all_by_client(tenant: &TenantId, client_id: &str) -> Self {
+        Self::of(tenant, Kind::ByClient).hashed(client_id)
+    }
+
+    pub(crate) fn by_principal(tenant: &TenantId, principal: &Principal, family: &[u8; 16]) -> Self {
+        Self::all_by_principal(tenant, principal).part(family)
+    }
+
+    pub(crate) fn all_by_principal(tenant: &TenantId, principal: &Principal) -> Self {
+        Self::of(tenant, Kind::ByPrincipal).owner(principal)
+    }
+
+    /// The family that an entry of `by_client` or `by_principal` names.
+    pub(crate) fn family_target(&self) -> Option<[u8; 16]> {
+        let (kind, parts) = self.parts()?;
+        let family = match parts.as_slice() {
+            [_client, family] if kind == Kind::ByClient as u8 => family,
+            [_owner_kind, _owner_id, family] if kind == Kind::ByPrincipal as u8 => family,
+            _ => return None,
+        };
+        <[u8; 16]>::try_from(*family).ok()
+    }
+
     pub(crate) fn due(tenant: &TenantId, at: UnixMillis, owner: &Principal, connector: &ConnectorId) -> Self {
         Self::due_at(tenant, at).owner(owner).part(connector.as_str().as_bytes())
     }
@@ -292,6 +389,22 @@ impl Key {
         let [hash] = parts.as_slice() else { return None };
         (kind == Kind::Flow as u8).then_some(())?;
         <[u8; 32]>::try_from(*hash).ok()
+    }
+
+    /// The id in a `family` key.
+    pub(crate) fn family_id(&self) -> Option<[u8; 16]> {
+        let (kind, parts) = self.parts()?;
+        let [family] = parts.as_slice() else { return None };
+        (kind == Kind::Family as u8).then_some(())?;
+        <[u8; 16]>::try_from(*family).ok()
+    }
+
+    /// The connector in a `staged` key.
+    pub(crate) fn staged_connector(&self) -> Option<ConnectorId> {
+        let (kind, parts) = self.parts()?;
+        let [_consent, connector] = parts.as_slice() else { return None };
+        (kind == Kind::Staged as u8).then_some(())?;
+        parse_id(connector)
     }
 
     /// Whether it is a key of this kind.

@@ -12,6 +12,4 @@ pub mod seam;
 
 pub use key::{InvalidKey, KEY_MAX_BYTES, Key, Kind};
 pub use keyring::{Keyring, KeyringError, SealingKey};
-#[cfg(test)]
-pub(crate) use record::Record;
-pub(crate) use record::{Stored, as_seen, delete, keep, lookup_hash, put_index};
+pub(crate) use record::{Record, Stored, as_seen, delete, keep, lookup_hash, put_index};

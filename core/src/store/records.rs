@@ -297,6 +297,12 @@ record! {
         #[serde(with = "sealed_text")]
         verifier: Secret,
         binding: Binding,
+        /// The challenge that it answers.
+        #[serde(deserialize_with = "required")]
+        challenge: Option<String>,
+        /// The consent session that began it: what it obtains is staged there.
+        #[serde(deserialize_with = "required")]
+        consent: Option<ConsentHash>,
         /// Where the host's page is to go afterwards.
         #[serde(deserialize_with = "required")]
         return_to: Option<String>,
@@ -434,6 +440,11 @@ record! {
         stored_by: Principal,
     }
 }
+
+mod downstream;
+
+pub(crate) use downstream::*;
+pub use downstream::{IdentityMode, Revoked};
 
 #[cfg(test)]
 mod tests;

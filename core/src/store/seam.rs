@@ -6,7 +6,9 @@ use std::fmt;
 
 use super::record::{Stored, open, seal};
 use super::records::{
-    Connection, ConnectorRecord, Flow, Metadata, Registration, SecretRecord, Throttle, Ticket, TicketOf,
+    ApprovalRecord, AttemptsRecord, ClientRecord, CodeRecord, Connection, ConnectorRecord, ConsentRecord,
+    FamilyRecord, Flow, Metadata, Registration, SecretRecord, SessionRecord, SlotRecord, StagedRecord,
+    Throttle, Ticket, TicketOf,
 };
 use super::{Key, Kind};
 use crate::engine::Engine;
@@ -73,7 +75,26 @@ impl AnyRecord {
                 }
             };
         }
-        sealed!(Connection, Connector, Flow, Metadata, Registration, Secret, Throttle, Ticket, TicketOf)
+        sealed!(
+            Approval,
+            Attempts,
+            Client,
+            Code,
+            Connection,
+            Connector,
+            Consent,
+            Family,
+            Flow,
+            Metadata,
+            Registration,
+            Secret,
+            Session,
+            Slot,
+            Staged,
+            Throttle,
+            Ticket,
+            TicketOf
+        )
     }
 }
 
@@ -85,12 +106,21 @@ impl fmt::Debug for AnyRecord {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Content {
+    Approval(Box<Stored<ApprovalRecord>>),
+    Attempts(Box<Stored<AttemptsRecord>>),
+    Client(Box<Stored<ClientRecord>>),
+    Code(Box<Stored<CodeRecord>>),
     Connection(Box<Stored<Connection>>),
     Connector(Box<Stored<ConnectorRecord>>),
+    Consent(Box<Stored<ConsentRecord>>),
+    Family(Box<Stored<FamilyRecord>>),
     Flow(Box<Stored<Flow>>),
     Metadata(Box<Stored<Metadata>>),
     Registration(Box<Stored<Registration>>),
     Secret(Box<Stored<SecretRecord>>),
+    Session(Box<Stored<SessionRecord>>),
+    Slot(Box<Stored<SlotRecord>>),
+    Staged(Box<Stored<StagedRecord>>),
     Throttle(Box<Stored<Throttle>>),
     Ticket(Box<Stored<Ticket>>),
     TicketOf(Box<Stored<TicketOf>>),
@@ -106,5 +136,23 @@ macro_rules! kinds {
     };
 }
 
-const KINDS: [(Kind, Read); 9] =
-    kinds!(Connection, Connector, Flow, Metadata, Registration, Secret, Throttle, Ticket, TicketOf);
+const KINDS: [(Kind, Read); 18] = kinds!(
+    Approval,
+    Attempts,
+    Client,
+    Code,
+    Connection,
+    Connector,
+    Consent,
+    Family,
+    Flow,
+    Metadata,
+    Registration,
+    Secret,
+    Session,
+    Slot,
+    Staged,
+    Throttle,
+    Ticket,
+    TicketOf
+);

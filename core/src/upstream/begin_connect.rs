@@ -39,7 +39,7 @@ use crate::operation::{Answer, Context, Effect, Machine, Operation, Progress, Ve
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::secret::Secret;
 use crate::store::Key;
-use crate::store::records::{Client, Ticket};
+use crate::store::records::{Client, ConsentHash, Ticket};
 
 /// Begins an authorization attempt. Only in answer to a deliberate act of the caller, such as the POST of a form.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -148,7 +148,7 @@ impl Engine {
     /// Begins an authorization attempt: discovery and registration as needed, then one commit, then the redirect.
     pub fn begin_connect(self: &Arc<Self>, arguments: BeginConnect) -> Operation<Beginning> {
         let actor = Some(arguments.caller.principal.clone());
-        Operation::new(Arc::clone(self), actor, Beginning(State::Fresh(Box::new(arguments))))
+        Operation::new(Arc::clone(self), actor, Beginning::within(arguments, None))
     }
 }
 
@@ -161,12 +161,19 @@ pub struct Beginning(State);
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 enum State {
     /// For a connection of this owner.
-    AwaitRecords(Box<BeginConnect>, Principal),
+    AwaitRecords(Box<BeginConnect>, Option<ConsentHash>, Principal),
     BeginningFlow(Box<Redirect>, Place, Box<Transaction<BeginFlow>>),
     Discovering(Box<Plan>, Box<Discovery>),
     DroppingTicket(Box<Transaction<Look>>),
-    Fresh(Box<BeginConnect>),
+    Fresh(Box<BeginConnect>, Option<ConsentHash>),
     Registering(Box<Plan>, Box<Discovered>, Box<Registering>),
+}
+
+impl Beginning {
+    /// The same as a part of another machine, perhaps within a consent session, where what is obtained is staged.
+    pub(crate) fn within(arguments: BeginConnect, consent: Option<ConsentHash>) -> Self {
+        Self(State::Fresh(Box::new(arguments), consent))
+    }
 }
 
 impl machine::Sealed for Beginning {}
@@ -177,15 +184,15 @@ impl Machine for Beginning {
     #[allow(private_interfaces)]
     fn step(self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, Redirect> {
         match (self.0, answer) {
-            (State::Fresh(arguments), Answer::Start) => match check(cx.engine, &arguments) {
+            (State::Fresh(arguments, consent), Answer::Start) => match check(cx.engine, &arguments) {
                 Ok(()) => {
                     let owner = arguments.owner.clone().unwrap_or_else(|| arguments.caller.principal.clone());
-                    Self::read(arguments, owner)
+                    Self::read(arguments, consent, owner)
                 }
                 Err(failure) => Progress::fail(failure),
             },
-            (State::AwaitRecords(arguments, owner), Answer::Read(Some(found))) => {
-                Self::look(cx, arguments, owner, &found)
+            (State::AwaitRecords(arguments, consent, owner), Answer::Read(Some(found))) => {
+                Self::look(cx, arguments, consent, owner, &found)
             }
             (State::AwaitRecords(..), Answer::Read(None)) => Progress::fail(Code::StoreUnavailable),
             (State::DroppingTicket(transaction), answer) => Self::dropping(transaction.step(cx, answer)),
@@ -207,19 +214,24 @@ impl Machine for Beginning {
 }
 
 impl Beginning {
-    fn read(arguments: Box<BeginConnect>, owner: Principal) -> Progress<Self, Redirect> {
+    fn read(
+        arguments: Box<BeginConnect>,
+        consent: Option<ConsentHash>,
+        owner: Principal,
+    ) -> Progress<Self, Redirect> {
         let BeginConnect { caller, connector, because, .. } = &*arguments;
         let mut keys = vec![
             Key::connector(&caller.tenant, connector),
             Key::connection(&caller.tenant, &owner, connector),
         ];
         keys.extend(because.as_ref().map(|ticket| ticket_key(&caller.tenant, ticket)));
-        Progress::Perform(Self(State::AwaitRecords(arguments, owner)), Effect::Read { keys })
+        Progress::Perform(Self(State::AwaitRecords(arguments, consent, owner)), Effect::Read { keys })
     }
 
     fn look(
         cx: &mut Context<'_>,
         arguments: Box<BeginConnect>,
+        consent: Option<ConsentHash>,
         owner: Principal,
         found: &[Option<Versioned>],
     ) -> Progress<Self, Redirect> {
@@ -232,12 +244,12 @@ impl Beginning {
             // A ticket for one owner is none for another.
             return if arguments.owner.is_none() {
                 let meant = meant.clone();
-                Self::read(arguments, meant)
+                Self::read(arguments, consent, meant)
             } else {
                 Progress::fail(Code::TicketUnknown)
             };
         }
-        let plan = match Plan::new(cx, *arguments, owner, ticket, found) {
+        let plan = match Plan::new(cx, *arguments, consent, owner, ticket, found) {
             Ok(plan) => Box::new(plan),
             Err(failure) => return Progress::fail(failure),
         };

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::cookie::Cookie;
 use crate::engine::Engine;
 use crate::secret::Secret;
 use crate::store::records::{Binding, FlowHash};
@@ -29,7 +30,8 @@ impl Binding {
     /// Whether the callback came to where the flow began. Who the caller is, is compared apart, for every kind.
     pub(crate) fn holds(&self, engine: &Engine, flow: FlowHash, presented: &Presented<'_>) -> bool {
         match self {
-            Self::Browser(expected) => cookie_values(presented.cookies, cookie_name(engine))
+            Self::Browser(expected) => Cookie::Binding
+                .values(engine, presented.cookies)
                 .any(|secret| digest("browser", secret, flow).ct_eq(expected).into()),
             Self::Paste => true,
             Self::Process(expected) => presented
@@ -47,21 +49,4 @@ fn digest(kind: &str, secret: &str, flow: FlowHash) -> [u8; 32] {
         .chain_update(secret)
         .finalize()
         .into()
-}
-
-/// The one cookie per browser. Under the development opt-in for plain `http` browsers keep neither `Secure` nor `__Host-`
-/// cookies, so it has another name there.
-pub(crate) fn cookie_name(engine: &Engine) -> &'static str {
-    let plain = engine.config().base_url.as_deref().is_some_and(|base| base.starts_with("http://"));
-    if plain { "grantway-development" } else { "__Host-grantway" }
-}
-
-/// Every value of a cookie in a raw `Cookie` header (RFC 6265 §4.2).
-pub(crate) fn cookie_values<'a>(cookies: Option<&'a Secret>, name: &'a str) -> impl Iterator<Item = &'a str> {
-    cookies
-        .map_or("", Secret::expose)
-        .split(';')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(move |(have, _)| have.trim() == name)
-        .map(|(_, value)| value.trim())
 }

@@ -1,6 +1,8 @@
 //! Where the browser comes back to: one path of ours for issuers that name themselves there, a path of its own for each
 //! of the others.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use super::discovery::IssuerFacts;
@@ -22,7 +24,7 @@ pub(crate) fn callback_uri(
     connector: &Connector,
     issuer: &IssuerFacts,
 ) -> Result<RedirectUri, Failure> {
-    let base = base_url(engine)?;
+    let base = base_url(engine, tenant)?;
     // atk:MIX-01, atk:MIX-07
     let path = if connector.own_callback_path {
         own_path(tenant, connector_id, &issuer.issuer)
@@ -32,13 +34,15 @@ pub(crate) fn callback_uri(
     RedirectUri::new(format!("{base}{path}")).map_err(|invalid| unusable(invalid.0))
 }
 
-/// The base URL.
+/// The base URL of the tenant.
 ///
 /// # Errors
 /// `config.redirect_uri_unusable`: the engine has none.
-pub(crate) fn base_url(engine: &Engine) -> Result<&str, Failure> {
-    let base = engine.config().base_url.as_deref();
-    base.ok_or_else(|| unusable("the engine has no base URL, so a browser cannot come back to it"))
+pub(crate) fn base_url<'e>(engine: &'e Engine, tenant: &TenantId) -> Result<Cow<'e, str>, Failure> {
+    let base = engine.base_url(tenant);
+    base.ok_or_else(|| {
+        unusable("the engine has no base URL for the tenant, so a browser cannot come back to it")
+    })
 }
 
 /// A redirect URI that a process gave, which must lead to this machine.

@@ -47,7 +47,7 @@ use crate::protocol::scopes::Scopes;
 use crate::protocol::token::{self, TokenAnswer, TokenErrorCode, TokenResponse, TokenType};
 use crate::protocol::url::HttpUrl;
 use crate::secret::Secret;
-use crate::store::records::{Binding, Connection, Flow, FlowHash, FlowStatus};
+use crate::store::records::{Binding, Connection, Flow, FlowHash, FlowStatus, StagedRecord};
 use crate::store::{Key, lookup_hash};
 
 /// Hands in what came to the callback address.
@@ -78,7 +78,7 @@ pub struct Connected {
     pub owner: Principal,
     /// The connection; the same over reconnects.
     pub connection: OperationId,
-    /// The generation of the new tokens.
+    /// The generation of the new tokens; 0 while they are staged.
     pub generation: u64,
     /// What was granted.
     pub scopes: Scopes,
@@ -90,8 +90,29 @@ pub struct Connected {
     pub awaits_confirmation: bool,
     /// What the profile `standard` accepts and reports.
     pub warnings: Vec<Warning>,
+    /// It was obtained in a consent session of the gateway, and is the owner's only once that ends well.
+    pub staged: bool,
     /// Where the host's page is to go, as given to `begin_connect`.
     pub return_to: Option<String>,
+}
+
+impl Connected {
+    fn staged(flow: &Flow, staged: StagedRecord) -> Self {
+        let StagedRecord { grant, account, connection, .. } = staged;
+        Self {
+            connector: flow.connector.clone(),
+            owner: flow.owner.clone(),
+            connection,
+            generation: 0,
+            missing: flow.scopes.missing_from(&grant.scopes),
+            account: account.and_then(|account| account.label),
+            awaits_confirmation: false,
+            warnings: warnings(&grant),
+            scopes: grant.scopes,
+            staged: true,
+            return_to: flow.return_to.clone(),
+        }
+    }
 }
 
 impl Engine {
@@ -113,6 +134,25 @@ impl Engine {
 fn tenant_of(engine: &Engine, state: &Secret) -> Option<TenantId> {
     let (locator, _) = state.expose().split_once('.')?;
     TenantId::new(engine.keyring().located("state", locator)?).ok()
+}
+
+impl Completing {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: CompleteConnect) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+
+    /// Where the flow's page is to go, once the callback is known to be the flow's own.
+    pub(crate) fn return_to(&self) -> Option<&str> {
+        match &self.0 {
+            State::AwaitTokens(redeeming) | State::Installing(redeeming, _) => {
+                redeeming.flow.return_to.as_deref()
+            }
+            State::Ending(_, transaction, _) => transaction.decision().flow.return_to.as_deref(),
+            State::Claiming(_, transaction) => transaction.decision().flow.return_to.as_deref(),
+            State::AwaitFlow(_) | State::Draining(..) | State::Fresh(_) => None,
+        }
+    }
 }
 
 /// A `complete_connect` under way.
@@ -226,7 +266,14 @@ impl Completing {
         //# The check of `iss` MUST be over before the code is sent anywhere (AZR-07, U).
         let answer = match callback.answer(cx.engine, &stored.record) {
             Ok(answer) => answer,
-            Err(failure) => return Progress::fail(failure),
+            Err(failure) => {
+                // atk:CON-02: somebody's link may have been forwarded; whoever watches the events hears of it.
+                if matches!(failure.code(), Code::BindingMismatch | Code::PrincipalMismatch) {
+                    let slug = failure.slug().to_owned();
+                    cx.emit_about(&stored.record.place(&callback.tenant), What::CallbackMisdirected { slug });
+                }
+                return Progress::fail(failure);
+            }
         };
         match stored.record.status {
             FlowStatus::Created => {}
@@ -379,11 +426,21 @@ impl Completing {
                     } else {
                         let terms = &redeeming.flow.terms;
                         let generation = connection.generation;
-                        What::Connected { generation, parent: terms.parent, protected: terms.protected }
+                        What::Connected {
+                            generation,
+                            parent: terms.parent,
+                            protected: terms.protected,
+                            challenge: redeeming.flow.challenge.clone(),
+                        }
                     };
                     cx.emit_about(&place, what);
                 }
                 (connection, secret, result)
+            }
+            Installed::Staged(connection, staged, secret) => {
+                cx.emit_about(&place, What::Staged);
+                let result = Connected::staged(&redeeming.flow, *staged);
+                (connection, secret, Ok(result))
             }
             Installed::Parked(connection, code) => {
                 cx.emit_about(&place, What::FlowFailed { slug: code.slug().to_owned() });
@@ -424,6 +481,12 @@ impl Callback {
         //= spec/oauth21.md#2-3-4
         //# A pending flow MUST be finished by the user agent that began it, once, and before it expires
         //# (AZR-10, U).
+        //= spec/mcp-best-practices.md#oauth-state-parameter-validation
+        //# At the upstream's callback a `state` that is missing or not this browser's MUST be refused, and
+        //# each counts once and for about ten minutes (CON-08, B).
+        //= spec/derived.md#con-09
+        //# The browser at the upstream's callback MUST be the one in which the step was approved, and the
+        //# protection of forms be bound to the browser, not to the session alone (CON-09, B, derived).
         // atk:CSR-02
         if !flow.binding.holds(engine, self.hash, &presented) {
             return Err(Code::BindingMismatch.into());
@@ -558,6 +621,7 @@ fn connected(flow: &Flow, connection: &Connection) -> Result<Connected, Failure>
         account: account.as_ref().and_then(|account| account.label.clone()),
         awaits_confirmation: awaiting.is_some(),
         warnings: warnings(grant),
+        staged: false,
         return_to: flow.return_to.clone(),
     })
 }

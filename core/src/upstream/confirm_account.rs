@@ -57,12 +57,18 @@ impl Engine {
     ///
     /// Failures: `user.not_allowed`, those of the store.
     pub fn confirm_account(self: &Arc<Self>, arguments: ConfirmAccount) -> Operation<ConfirmingAccount> {
+        let actor = Some(arguments.caller.principal.clone());
+        Operation::new(Arc::clone(self), actor, ConfirmingAccount::within(arguments))
+    }
+}
+
+impl ConfirmingAccount {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: ConfirmAccount) -> Self {
         let ConfirmAccount { caller, owner, connector, held_since, accept } = arguments;
-        let actor = Some(caller.principal.clone());
         let owner = owner.unwrap_or_else(|| caller.principal.clone());
         let place = Place { tenant: caller.tenant.clone(), owner, connector };
-        let confirm = Confirm { caller, place, held_since, accept };
-        Operation::new(Arc::clone(self), actor, ConfirmingAccount(Single::new(confirm)))
+        Self(Single::new(Confirm { caller, place, held_since, accept }))
     }
 }
 
@@ -119,7 +125,7 @@ impl Decide for Confirm {
             connection.accept(*held);
             let generation = connection.generation;
             let account = connection.account.as_ref().and_then(|account| account.label.clone());
-            let what = What::Connected { generation, parent, protected };
+            let what = What::Connected { generation, parent, protected, challenge: None };
             Told::new(AccountConfirmed::Accepted { generation, account }, News::about(&self.place, what))
         } else {
             connection.park(held.grant.parked());
@@ -218,7 +224,11 @@ mod tests {
         assert!(sent[0].contains("canary-refresh-alice") && sent[1].contains("canary-access-alice"));
         assert_eq!(
             desk.news(),
-            [What::Connected { generation: 5, parent: false, protected: true }, What::Revoked, What::Revoked]
+            [
+                What::Connected { generation: 5, parent: false, protected: true, challenge: None },
+                What::Revoked,
+                What::Revoked
+            ]
         );
         let due = connection.due.unwrap();
         assert!(desk.has(&place("alice", "files").due(due)));

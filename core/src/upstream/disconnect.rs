@@ -85,6 +85,13 @@ enum State {
     Fresh(Box<Disconnect>),
 }
 
+impl Disconnecting {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: Disconnect) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+}
+
 impl machine::Sealed for Disconnecting {}
 
 impl Machine for Disconnecting {

@@ -15,7 +15,7 @@
 
 mod ask_issuer;
 mod ask_server;
-mod fetch;
+pub(crate) mod fetch;
 mod issuer;
 mod probe;
 mod resource;

@@ -1,5 +1,6 @@
 //! The upstream half: we are the OAuth client. One file per operation, and the machines several of them share.
 
+mod adopt;
 pub mod begin_connect;
 mod binding;
 pub mod cache;
@@ -11,7 +12,7 @@ pub mod connectors;
 pub mod disconnect;
 pub mod discover;
 pub mod discovery;
-mod drain;
+pub(crate) mod drain;
 pub mod import_grant;
 pub mod note;
 pub mod open_ticket;
@@ -28,7 +29,7 @@ pub mod report_rejected;
 mod request;
 pub mod resolve;
 pub mod secrets;
-mod single;
+pub(crate) mod single;
 mod stale;
 pub mod status;
 pub mod suspend;
@@ -38,7 +39,10 @@ pub(crate) mod testing;
 mod ticket;
 mod transaction;
 
+pub(crate) use adopt::NewGrant;
+pub(crate) use choose::{Candidate, Choice, Standing, choose};
 pub(crate) use place::Place;
 pub use refresh::Observation;
+pub(crate) use refresh::save::schedule;
 pub(crate) use request::{Exchange, egress};
 pub(crate) use transaction::{Decide, Decision, Transaction};

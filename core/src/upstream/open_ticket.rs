@@ -63,6 +63,13 @@ enum State {
     Looking(Box<Transaction<Look>>),
 }
 
+impl OpeningTicket {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: OpenTicket) -> Self {
+        Self(State::Fresh(Box::new(arguments)))
+    }
+}
+
 impl machine::Sealed for OpeningTicket {}
 
 impl Machine for OpeningTicket {
@@ -119,6 +126,9 @@ pub(crate) fn own_ticket(
     found: Option<&Versioned>,
 ) -> Result<Stored<Ticket>, Failure> {
     let stored = cx.open::<Ticket>(key, found)?.ok_or(Code::TicketUnknown)?;
+    //= spec/mcp-2026-07-28.md#elic-phishing
+    //# Whoever opens the URL of an elicitation MUST be the one who caused it, whatever is done to the URL
+    //# (CON-17, B).
     // atk:CSR-04
     if stored.record.principal != caller.principal {
         return Err(Code::TicketUnknown.into());

@@ -53,7 +53,7 @@ pub struct Purge {
 pub enum Purgeable {
     /// All connections to this upstream. The connector itself stays, if it is still there.
     Connector(ConnectorId),
-    /// The connections, secrets and connect links of this principal.
+    /// The connections, secrets, connect links, approvals and sign-ins of this principal.
     Owner(Principal),
     /// Everything of the caller's tenant, connectors first.
     Tenant,
@@ -249,6 +249,8 @@ impl Purgeable {
                 Key::connections_of(tenant, owner),
                 Key::secrets_of(tenant, owner),
                 Key::tickets_of(tenant, owner),
+                Key::approvals_of(tenant, owner),
+                Key::all_by_principal(tenant, owner),
             ],
             Self::Tenant => [
                 Kind::Connector,
@@ -260,8 +262,19 @@ impl Purgeable {
                 Kind::Registration,
                 Kind::Metadata,
                 Kind::Throttle,
+                // Not what is staged: its tokens must be revoked, which the sweep does when the consent session has ended.
+                Kind::Consent,
+                Kind::Approval,
+                Kind::Session,
+                Kind::Client,
+                Kind::Code,
+                Kind::Family,
+                Kind::Slot,
+                Kind::Attempts,
                 Kind::Due,
                 Kind::ByConnector,
+                Kind::ByClient,
+                Kind::ByPrincipal,
             ]
             .into_iter()
             .map(|kind| Key::of(tenant, kind))
@@ -297,6 +310,10 @@ fn removal(cx: &Context<'_>, tenant: &TenantId, key: &Key, raw: &Versioned) -> V
         return Vec::new();
     }
     let mut writes = vec![delete(key.clone(), Precondition::Any)];
+    if let Some(family) = key.family_target() {
+        // Its tokens are dead with it; where its client lists it, it is found to be gone.
+        writes.push(delete(Key::family(tenant, &family), Precondition::Any));
+    }
     if key.is(Kind::TicketOf)
         && let Ok(Some(twin)) = cx.open::<TicketOf>(key, Some(raw))
     {

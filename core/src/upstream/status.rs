@@ -2,6 +2,7 @@
 
 mod list;
 mod of;
+mod overview;
 mod rows;
 
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, Grant
 
 pub use self::list::{ListConnections, Listed, ListingConnections};
 pub use self::of::{ConnectorStatus, FindingStatus, StatusOf};
+pub(crate) use self::overview::{Overviewing, Seen, wants_connection};
 
 /// Where a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -229,8 +231,8 @@ impl View<'_> {
 
     /// A page of our own, asked about this connection.
     fn page(&self, cx: &Context<'_>, page: &str) -> Option<String> {
-        let base = cx.engine.config().base_url.as_deref()?;
-        let Place { owner, connector, .. } = self.place;
+        let Place { tenant, owner, connector } = self.place;
+        let base = cx.engine.base_url(tenant)?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("connector", connector.as_str());
         if *owner != self.caller.principal {

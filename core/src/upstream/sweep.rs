@@ -6,7 +6,8 @@
 //! AwaitPage       + entries    -> AwaitRecords     [Read]       flows and tickets
 //! AwaitRecords    + records    -> AwaitRemoval     [Commit]     all that have ended, with their entries
 //! AwaitRemoval    + any reply  -> Abandoning       [Read]       claimed flows, one after the other
-//! Abandoning      + abandoned  -> AwaitConnection  [Read]       connections, one after the other
+//! Abandoning      + abandoned  -> Unstaging        [Read]       grants of consent sessions that have ended
+//! Unstaging       + unstaged   -> AwaitConnection  [Read]       connections, one after the other
 //! AwaitConnection + outbox     -> Draining         [Http]
 //! Draining        + drained    -> Tidying          [Read]
 //! Tidying         + tidied     -> AwaitConnection  [Read], or done
@@ -14,6 +15,7 @@
 
 mod abandon;
 mod tidy;
+mod unstage;
 
 use std::sync::Arc;
 
@@ -21,9 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use self::abandon::{Abandon, Abandoned};
 use self::tidy::{Tidied, Tidy};
+use self::unstage::Unstage;
 use super::drain::{Drain, Drained};
 use super::page::{self, Cursor};
 use super::{Place, Transaction};
+use crate::downstream::family;
 use crate::engine::Engine;
 use crate::error::Code;
 use crate::event::What;
@@ -33,8 +37,11 @@ use crate::operation::{
     machine,
 };
 use crate::principal::TenantId;
-use crate::store::records::{Connection, ConnectorRecord, Flow, FlowStatus, TicketOf};
-use crate::store::{Key, Kind, delete};
+use crate::store::records::{
+    AttemptsRecord, ClientRecord, CodeRecord, Connection, ConnectorRecord, FamilyId, FamilyRecord, Flow,
+    FlowStatus, SessionRecord, SlotRecord, StagedRecord, TicketOf,
+};
+use crate::store::{Key, Kind, Record, delete};
 
 /// Asks for a tenant to be swept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -54,8 +61,10 @@ const fn default_limit() -> u32 {
     20
 }
 
-/// LIMIT: each entry takes up to two writes of a commit of a hundred.
+/// LIMIT: most entries take two writes of a commit of a hundred.
 const LIMIT_MAX: u32 = 50;
+/// LIMIT: of a commit.
+const WRITES_MAX: usize = 100;
 
 /// What one call of `sweep` has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -99,6 +108,7 @@ enum State {
     Draining(Box<Run>, Place, Key, Box<Drain>),
     Fresh(Sweep),
     Tidying(Box<Run>, Box<Transaction<Tidy>>),
+    Unstaging(Box<Run>, Box<Transaction<Unstage>>),
 }
 
 /// What is left of a page.
@@ -110,6 +120,8 @@ struct Run {
     one_shots: Vec<(Key, Key)>,
     /// Flows that were claimed and never completed: the entry, the record's key, and where.
     claimed: Vec<(Key, Key, Place)>,
+    /// Grants staged in a consent session that has ended: the entry, the record's key, and where.
+    staged: Vec<(Key, Key, Place)>,
     /// The entry, and where.
     connections: Vec<(Key, Place)>,
     done: Swept,
@@ -157,6 +169,10 @@ impl Machine for Sweeping {
                 let step = drain.step(cx, answer);
                 Self::draining(cx, run, place, entry, step)
             }
+            (State::Unstaging(run, transaction), answer) => {
+                let step = transaction.step(cx, answer);
+                Self::unstaging(cx, run, step)
+            }
             (State::Tidying(run, transaction), answer) => {
                 let step = transaction.step(cx, answer);
                 Self::tidying(cx, run, step)
@@ -176,8 +192,14 @@ impl Sweeping {
         let ripe = entries.iter().take_while(|(entry, _)| is_ripe(cx, entry)).count();
         let next = page::next(&Key::all_expiry(&tenant), &entries, more && ripe == entries.len());
         let done = Swept { next, ..Swept::default() };
-        let mut run =
-            Run { tenant, one_shots: Vec::new(), claimed: Vec::new(), connections: Vec::new(), done };
+        let mut run = Run {
+            tenant,
+            one_shots: Vec::new(),
+            claimed: Vec::new(),
+            staged: Vec::new(),
+            connections: Vec::new(),
+            done,
+        };
         for (entry, _) in entries.into_iter().take(ripe) {
             // One that names nothing stands for itself, and goes.
             let target = entry.expiry_target().unwrap_or_else(|| entry.clone());
@@ -209,9 +231,17 @@ impl Sweeping {
                     run.claimed.push((entry, target, place));
                     continue;
                 }
+                Ended::Gone if writes.len() >= WRITES_MAX => continue,
                 Ended::Gone => {}
-                Ended::Now(write) => {
-                    writes.push(write);
+                Ended::Staged(place) => {
+                    run.staged.push((entry, target, place));
+                    continue;
+                }
+                // The rest is there for the next sweep.
+                Ended::Now(ends) if writes.len().saturating_add(ends.len()) >= WRITES_MAX => continue,
+                Ended::Now(mut ends) => {
+                    ends.retain(|write| write.key != entry);
+                    writes.append(&mut ends);
                     removed = removed.saturating_add(1);
                 }
                 Ended::Unknown => continue,
@@ -229,6 +259,10 @@ impl Sweeping {
         if let Some((entry, key, place)) = run.claimed.pop() {
             let step = Transaction::begin(cx, Abandon { entry, key, place: place.clone() });
             return Self::abandoning(cx, run, place, step);
+        }
+        if let Some((entry, key, place)) = run.staged.pop() {
+            let step = Transaction::begin(cx, Unstage { entry, key, place });
+            return Self::unstaging(cx, run, step);
         }
         let Some((entry, place)) = run.connections.pop() else { return Progress::done(run.done) };
         let keys = vec![place.key(), Key::connector(&place.tenant, &place.connector)];
@@ -256,6 +290,28 @@ impl Sweeping {
             }
         }
         Self::next(cx, run)
+    }
+
+    fn unstaging(
+        cx: &mut Context<'_>,
+        mut run: Box<Run>,
+        step: Progress<Transaction<Unstage>, ()>,
+    ) -> Progress<Self, Swept> {
+        match step {
+            Progress::Perform(transaction, effect) => {
+                Progress::Perform(Self(State::Unstaging(run, Box::new(transaction))), effect)
+            }
+            // A keyring that lacks a key may be mended; the others need not wait for that.
+            Progress::Done(Err(failure)) if failure.code() == Code::StoreIntegrity => {
+                run.done.postponed = run.done.postponed.saturating_add(1);
+                Self::next(cx, run)
+            }
+            Progress::Done(Err(failure)) => Progress::fail(failure),
+            Progress::Done(Ok(())) => {
+                run.done.removed = run.done.removed.saturating_add(1);
+                Self::next(cx, run)
+            }
+        }
     }
 
     fn connection(
@@ -325,21 +381,43 @@ fn is_ripe(cx: &Context<'_>, entry: &Key) -> bool {
     end.is_none_or(|end| end.plus(cx.engine.limits().clock_skew_ms) <= cx.now())
 }
 
+/// When a record ends; `None`: it does not open, and is of no use to anybody.
+fn end<T: Record>(
+    cx: &Context<'_>,
+    key: &Key,
+    raw: &Versioned,
+    at: impl FnOnce(&T) -> UnixMillis,
+) -> Option<UnixMillis> {
+    cx.open::<T>(key, Some(raw)).ok().flatten().map(|stored| at(&stored.record))
+}
+
 /// What has become of a one-shot record.
 enum Ended {
     /// A flow whose code was sent, or was about to be.
     Claimed(Box<Flow>),
     /// There is no such record, or it ends later and has another entry.
     Gone,
-    Now(Write),
+    Now(Vec<Write>),
+    /// A grant that nobody has approved, for this place.
+    Staged(Place),
     /// It is of a kind that this release does not sweep.
     Unknown,
 }
 
 impl Ended {
+    /// The tokens of a sign-in, and where they are listed. `None`: it does not open.
+    fn family(cx: &Context<'_>, target: &Key, raw: &Versioned) -> Option<Self> {
+        let tenant = TenantId::new(str::from_utf8(target.tenant()?).ok()?).ok()?;
+        let id = FamilyId(target.family_id()?);
+        let stored = cx.open::<FamilyRecord>(target, Some(raw)).ok()??;
+        // A dead one stays for a while, so that whoever comes with its tokens hears so; then its entry is ripe.
+        let lives_on = stored.record.revoked.is_none() && cx.now() < stored.record.ends_at();
+        Some(if lives_on { Self::Gone } else { Self::Now(family::remove(&tenant, id, &stored)) })
+    }
+
     fn of(cx: &Context<'_>, entry: &Key, target: &Key, raw: Option<&Versioned>) -> Self {
         let Some(raw) = raw.filter(|_| !target.is(Kind::Expiry)) else { return Self::Gone };
-        let now = Self::Now(delete(target.clone(), Precondition::Version(raw.version)));
+        let now = Self::Now(vec![delete(target.clone(), Precondition::Version(raw.version))]);
         if target.is(Kind::Flow) {
             // One that does not open has ended too: nobody can complete it.
             return match cx.open::<Flow>(target, Some(raw)) {
@@ -356,7 +434,39 @@ impl Ended {
                 _ => now,
             };
         }
-        if target.is(Kind::Ticket) { now } else { Self::Unknown }
+        if target.is(Kind::Staged) {
+            let tenant = target.tenant().and_then(|id| TenantId::new(str::from_utf8(id).ok()?).ok());
+            let staged = cx.open::<StagedRecord>(target, Some(raw)).ok().flatten();
+            // One that does not open is left to whoever mends the keyring: its tokens are to be revoked.
+            let place = tenant.zip(staged).and_then(|(tenant, staged)| {
+                let connector = target.staged_connector()?;
+                Some(Place { tenant, owner: staged.record.owner, connector })
+            });
+            return place.map_or(Self::Unknown, Self::Staged);
+        }
+        if target.is(Kind::Ticket) || target.is(Kind::Consent) {
+            return now;
+        }
+        if target.is(Kind::Family) {
+            return Self::family(cx, target, raw).unwrap_or(now);
+        }
+        // The same keys may by now hold what ends later, and has another entry.
+        let ends_at = match () {
+            () if target.is(Kind::Code) => {
+                end::<CodeRecord>(cx, target, raw, |it| it.kept_until(cx.engine.limits()))
+            }
+            () if target.is(Kind::Slot) => end::<SlotRecord>(cx, target, raw, |it| it.expires_at),
+            () if target.is(Kind::Attempts) => {
+                let wrong_keys = cx.engine.limits().wrong_keys_ms;
+                end::<AttemptsRecord>(cx, target, raw, |it| it.since.plus(wrong_keys))
+            }
+            () if target.is(Kind::Session) => end::<SessionRecord>(cx, target, raw, |it| it.expires_at),
+            () if target.is(Kind::Client) => {
+                end::<ClientRecord>(cx, target, raw, |it| it.ends_at(cx.engine.limits()))
+            }
+            () => return Self::Unknown,
+        };
+        if ends_at.is_some_and(|at| cx.now() < at) { Self::Gone } else { now }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::error::Failure;
 use crate::event::{Event, What};
 use crate::moment::{Moment, UnixMillis};
 use crate::operation::{
-    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, Machine, Operation, OperationId, Peer,
-    Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
+    Action, CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, IdentityReply, Machine, Operation,
+    OperationId, Peer, Precondition, ReadReply, Reply, ScanReply, Step, Version, Versioned, Write,
 };
 use crate::principal::{Caller, ConnectorId, Principal};
 use crate::protocol::client_auth::AuthMethod;
@@ -45,7 +45,11 @@ pub(crate) struct Desk {
     pub(crate) faults: VecDeque<Fault>,
     /// Statuses that the next HTTP exchanges are answered with; none: no answer.
     pub(crate) answers: VecDeque<u16>,
+    /// Whole answers for the next HTTP exchanges, before those statuses.
+    pub(crate) replies: VecDeque<HttpReply>,
     pub(crate) requests: Vec<HttpRequest>,
+    /// What the host says of anybody.
+    pub(crate) identity: IdentityReply,
     rows: BTreeMap<Key, Versioned>,
     version: u64,
     steps: u64,
@@ -68,7 +72,9 @@ impl Desk {
             events: Vec::new(),
             faults: VecDeque::new(),
             answers: VecDeque::new(),
+            replies: VecDeque::new(),
             requests: Vec::new(),
+            identity: IdentityReply::Unavailable,
             rows: BTreeMap::new(),
             version: 0,
             steps: 0,
@@ -138,17 +144,20 @@ impl Desk {
         &self.rows
     }
 
-    fn moment(&mut self) -> Moment {
+    pub(crate) fn moment(&mut self) -> Moment {
         self.steps += 1;
         let steps = self.steps.to_be_bytes();
         Moment::new(self.now, std::array::from_fn(|at| steps[at % 8] ^ at as u8 ^ 0x5a))
     }
 
-    fn perform(&mut self, effect: Effect) -> Reply {
+    pub(crate) fn perform(&mut self, effect: Effect) -> Reply {
         match effect {
             Effect::Commit { writes } => Reply::Commit(self.commit(writes)),
             Effect::Http(request) => {
                 self.requests.push(request);
+                if let Some(reply) = self.replies.pop_front() {
+                    return Reply::Http(reply);
+                }
                 Reply::Http(self.answers.pop_front().map_or(HttpReply::UnknownOutcome, |status| {
                     HttpReply::Response(HttpResponse {
                         status,
@@ -159,6 +168,7 @@ impl Desk {
                     })
                 }))
             }
+            Effect::Identify { .. } => Reply::Identity(self.identity.clone()),
             Effect::Read { keys } => {
                 assert!(keys.len() <= 1000, "a read of {} keys", keys.len());
                 Reply::Read(ReadReply::Found(keys.iter().map(|key| self.rows.get(key).cloned()).collect()))

@@ -1,5 +1,8 @@
 //! Issuing a challenge: a ticket that lives as long as it should, and no second one while the first is young.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::{Decide, Decision, Transaction};
 use crate::challenge::{Challenge, ChallengeReason};
 use crate::event::What;
@@ -52,10 +55,12 @@ impl Need {
     }
 
     fn challenge(self, cx: &Context<'_>, ticket: Option<(String, UnixMillis)>) -> Challenge {
-        let base = cx.engine.config().base_url.as_deref();
+        let base = cx.engine.base_url(&self.tenant);
         let url = ticket.as_ref().and_then(|(ticket, _)| Some(format!("{}/connect/{ticket}", base?)));
         let expires_at = ticket.as_ref().map(|(_, at)| *at);
+        let id = ticket.as_ref().map(|(ticket, _)| challenge_id(ticket));
         Challenge {
+            id,
             reason: self.reason,
             connector: self.connector,
             owner: self.owner,
@@ -107,6 +112,12 @@ impl Issue {
             Progress::Done(Err(failure)) => Progress::fail(failure),
         }
     }
+}
+
+/// Names the challenge that a ticket stands for, without giving the ticket away.
+pub(crate) fn challenge_id(ticket: &str) -> String {
+    let hash = lookup_hash("challenge", ticket);
+    BASE64_URL_SAFE_NO_PAD.encode(hash.get(..16).unwrap_or_default())
 }
 
 /// The hash under which a ticket is found.

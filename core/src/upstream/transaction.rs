@@ -78,6 +78,11 @@ impl<D: Decide> Transaction<D> {
         Self { decide, id, tries: 0, state: State::Reading(None) }.read(None)
     }
 
+    /// What is to be decided.
+    pub(crate) fn decision(&self) -> &D {
+        &self.decide
+    }
+
     pub(crate) fn step(mut self, cx: &mut Context<'_>, answer: Answer) -> Progress<Self, D::Output> {
         let state = std::mem::replace(&mut self.state, State::Reading(None));
         match (state, answer) {

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use grantway_core::moment::{Moment, UnixMillis};
 use grantway_core::operation::{
-    CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, NotSent, Peer, ReadReply, Reply, ScanReply,
-    Version, Versioned, Write,
+    CommitReply, Effect, HttpReply, HttpRequest, HttpResponse, IdentityReply, NotSent, Peer, ReadReply,
+    Reply, ScanReply, Version, Versioned, Whom, Write,
 };
+use grantway_core::principal::Caller;
 use grantway_core::secret::SecretBytes;
 use grantway_core::store::Key;
 use grantway_core::store::seam::{opened_bytes, seal_bytes};
@@ -19,8 +20,8 @@ use crate::input::{Choices, text};
 /// 2026-01-01T00:00:00Z.
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
 
-pub(super) struct Host {
-    pub(super) store: Store,
+pub(crate) struct Host {
+    pub(crate) store: Store,
     pub(super) now: UnixMillis,
     draws: u64,
     /// Tokens given out so far.
@@ -28,14 +29,14 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         // Draws of a snapshot's operations and of those that go on from it must not meet.
         let draws = store.rows().len() as u64 * 1_000;
         Self { store, now: START.plus(60_000), draws, issued: draws as u32 }
     }
 
     /// The moment of the next step, for which the clock may jump.
-    pub(super) fn moment(&mut self, choices: &mut Choices<'_>) -> Moment {
+    pub(crate) fn moment(&mut self, choices: &mut Choices<'_>) -> Moment {
         if choices.rarely(32) {
             self.jump(choices);
         }
@@ -49,7 +50,7 @@ impl Host {
         Moment::new(self.now, entropy)
     }
 
-    pub(super) fn jump(&mut self, choices: &mut Choices<'_>) {
+    pub(crate) fn jump(&mut self, choices: &mut Choices<'_>) {
         const MINUTE: u64 = 60_000;
         self.now = match choices.below(12) {
             0 | 1 => self.now.plus(61 * MINUTE),
@@ -66,7 +67,7 @@ impl Host {
     }
 
     /// What every effect keeps to.
-    pub(super) fn check(&self, effect: &Effect, tenant: &str) {
+    pub(crate) fn check(&self, effect: &Effect, tenant: &str) {
         shows_no_secret(effect);
         let mine = |key: &Key| assert_eq!(key.tenant(), Some(tenant.as_bytes()), "another tenant's record");
         match effect {
@@ -83,6 +84,7 @@ impl Host {
                 mine(prefix);
             }
             Effect::Http(request) => check_request(request),
+            Effect::Identify { tenant: asked, .. } => assert_eq!(asked.as_str(), tenant),
             Effect::Sleep { for_ms, watch } => {
                 assert!(*for_ms <= 10_000);
                 watch.iter().for_each(mine);
@@ -90,7 +92,7 @@ impl Host {
         }
     }
 
-    pub(super) fn perform(&mut self, effect: Effect, choices: &mut Choices<'_>) -> Reply {
+    pub(crate) fn perform(&mut self, effect: Effect, choices: &mut Choices<'_>) -> Reply {
         let fault = choices.byte();
         let fault = if fault < 0xb0 { 0 } else { fault - 0xaf };
         match effect {
@@ -137,6 +139,14 @@ impl Host {
                 };
                 Reply::Woke { after_ms }
             }
+            Effect::Identify { tenant, whom } => Reply::Identity(match (fault, whom) {
+                (0, Whom::Principal(principal)) => {
+                    let caller = Caller::new(tenant.as_str(), principal).expect("a tenant's id");
+                    IdentityReply::Caller(Box::new(caller))
+                }
+                (1..=20, _) => IdentityReply::Unavailable,
+                _ => IdentityReply::Rejected,
+            }),
             Effect::Http(request) => Reply::Http(self.exchange(&request, fault, choices)),
         }
     }
@@ -168,7 +178,7 @@ impl Host {
     }
 
     /// Somebody with access to the store, or a release with a bug, alters a row.
-    pub(super) fn damage(&mut self, choices: &mut Choices<'_>) {
+    pub(crate) fn damage(&mut self, choices: &mut Choices<'_>) {
         let keys: Vec<_> = self.store.rows().iter().filter(|(_, row)| !row.value.is_empty()).collect();
         if keys.is_empty() {
             return;

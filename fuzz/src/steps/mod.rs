@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::input::Choices;
 use crate::records::engine;
 use arguments::Scene;
-use host::Host;
+pub(crate) use host::Host;
 
 /// A sequence of operations.
 ///
@@ -38,11 +38,11 @@ pub fn steps(data: &[u8]) {
 pub(crate) const CANARY: &str = "canary-";
 
 /// LIMIT: ten conflicts with a read each, three saves, twenty pages and as many revocations, and sleeps up to ten seconds.
-const STEPS_MAX: usize = 300;
+pub(crate) const STEPS_MAX: usize = 300;
 /// LIMIT: what follows says nothing new.
 const OPERATIONS_MAX: usize = 12;
 
-static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(engine);
+pub(crate) static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(engine);
 
 /// What lies in the store in the beginning: two connectors in each of two tenants; and the same with Alice connected.
 static STORES: LazyLock<[Store; 2]> = LazyLock::new(|| {
@@ -61,6 +61,11 @@ static STORES: LazyLock<[Store; 2]> = LazyLock::new(|| {
     assert!(connected.rows().len() > empty.rows().len(), "Alice is connected");
     [empty, connected]
 });
+
+/// A connector as it is in the beginning.
+pub(crate) fn put_connector(tenant: &str, name: &str) -> Value {
+    Scene::put_connector(tenant, name)
+}
 
 struct Run {
     host: Host,
@@ -131,7 +136,12 @@ impl Run {
 }
 
 /// Hands in what does not fit.
-fn misuse_changes_nothing(operation: &mut AnyOperation, moment: &Moment, right: &Reply, step: usize) {
+pub(crate) fn misuse_changes_nothing(
+    operation: &mut AnyOperation,
+    moment: &Moment,
+    right: &Reply,
+    step: usize,
+) {
     let nothing = Moment::new(moment.now, [0; 32]);
     assert_eq!(operation.step(&nothing, Reply::Start).err(), Some(Misuse::NoEntropy));
     let wrong = match step % 6 {

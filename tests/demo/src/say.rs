@@ -76,7 +76,7 @@ impl Story {
             }
             (_, Some(deviation)) => eprintln!("\ndemo: step {at} went wrong: {deviation}"),
             (Form::Quiet, None) => println!("demo: {at} steps, all as they should be"),
-            (Form::Text, None) => println!("\nAll {at} steps went as they should."),
+            (Form::Text, None) => println!("\n{at} steps, all as they should be."),
         }
     }
 }

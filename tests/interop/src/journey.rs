@@ -10,6 +10,7 @@ use grantway_core::upstream::resolve::Resolution;
 use tokio::time::sleep;
 
 use crate::Result;
+use crate::gateway::{AtGateway, caller_of};
 use crate::server::{Exchange, Server};
 use crate::user::{Called, Gateway, User};
 
@@ -58,6 +59,8 @@ impl<'a> Journey<'a> {
         passed(
             "meets invalid_client when the issuer has forgotten the client, and connects by a new registration",
         );
+        self.signs_a_client_in(&gateway).await?;
+        passed("signs an MCP client in at the gateway; the person connects this server in the same consent");
         self.sent_nothing_twice().await?;
         passed("has sent no code and no refresh token twice");
         Ok(())
@@ -119,6 +122,23 @@ impl<'a> Journey<'a> {
         let ready = alice.ready().await?;
         ensure(former.iter().all(|scope| ready.scopes().contains(scope)), "the step-up lost a scope")?;
         same("answer", &answered(alice.call("write", Some(ready)).await?)?, &"write: alice".to_owned())
+    }
+
+    /// Both halves: the client's token is the gateway's, and behind it stands the person's account at this server.
+    async fn signs_a_client_in(&self, gateway: &Gateway) -> Result<()> {
+        let carol = gateway.user("carol")?;
+        let mut pages = AtGateway::new(gateway, "carol")?;
+        let tokens = pages.sign_in(&carol.browser).await?;
+        let caller = caller_of(gateway, &tokens.access).await?.ok_or("the gateway refuses its own token")?;
+        same("caller", &caller.principal.id(), &"carol")?;
+        self.answers(&carol, "carol").await?;
+        let newer = pages.refresh(&tokens).await?;
+        ensure(newer.access != tokens.access && newer.refresh != tokens.refresh, "the tokens are the same")?;
+        ensure(caller_of(gateway, &newer.access).await?.is_some(), "the gateway refuses a refreshed token")?;
+        let foreign = carol.ready().await?;
+        let (_, upstream) = foreign.own_headers().next().ok_or("no header")?;
+        let upstream = upstream.expose().trim_start_matches("Bearer ");
+        ensure(caller_of(gateway, upstream).await?.is_none(), "the gateway takes the upstream's token")
     }
 
     async fn connects_another(&self, bob: &User<'_>, alice: &User<'_>) -> Result<()> {

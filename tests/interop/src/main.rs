@@ -1,6 +1,7 @@
 //! Grantway against authorization servers that others wrote: `grantway-interop NODE PYTHON`, started by `run.py`.
 
 mod browser;
+mod gateway;
 mod journey;
 mod server;
 mod user;

@@ -8,6 +8,7 @@ use grantway::transport::Hyper;
 use grantway_core::address::AddressPolicy;
 use grantway_core::challenge::Challenge;
 use grantway_core::connector::Connector;
+use grantway_core::downstream::config::GatewayConfig;
 use grantway_core::engine::{Engine, EngineConfig};
 use grantway_core::principal::{Caller, ConnectorId, Principal, Role};
 use grantway_core::secret::Secret;
@@ -28,10 +29,13 @@ use crate::browser::Browser;
 /// Nobody listens there: the browser hands the URL over.
 const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 
+/// Nobody listens there either: its pages are asked for in this process.
+pub(crate) const BASE_URL: &str = "http://127.0.0.1:49153";
+
 /// A process with Grantway in it, and one connector.
 pub(crate) struct Gateway {
-    engine: Arc<Engine>,
-    host: Host,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) host: Host,
     connector: ConnectorId,
     url: String,
     http: reqwest::Client,
@@ -41,6 +45,8 @@ impl Gateway {
     pub(crate) async fn to(url: &str) -> Result<Self> {
         let mut config = EngineConfig::new("Grantway interop");
         config.danger_loopback_http = true;
+        config.base_url = Some(BASE_URL.to_owned());
+        config.gateway = Some(GatewayConfig::new("/mcp"));
         // The records end with the process: any keys do.
         let (sealing, routing) = (*b"the key that seals all records. ", *b"the key that finds the tenants. ");
         let engine = Engine::new(config, Keyring::new(SealingKey::new(1, sealing), routing)?)?;
@@ -66,14 +72,14 @@ impl Gateway {
     }
 }
 
-fn caller(name: &str) -> Result<Caller> {
+pub(crate) fn caller(name: &str) -> Result<Caller> {
     Ok(Caller::new("acme", Principal::user(name)?)?)
 }
 
 pub(crate) struct User<'a> {
     gateway: &'a Gateway,
     caller: Caller,
-    browser: Browser,
+    pub(crate) browser: Browser,
 }
 
 /// What a call came to.

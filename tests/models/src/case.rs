@@ -88,6 +88,7 @@ impl<R: Rows> Ground<R> {
                 None if request.url.contains("/.well-known/") => issuer::metadata(),
                 None => issuer::response(404, String::new()),
             })),
+            Effect::Identify { .. } => panic!("no operation of this model asks who somebody is"),
             Effect::Read { keys } => Reply::Read(ReadReply::Found(self.rows.read(keys))),
             Effect::Scan { .. } => panic!("no operation of this model scans"),
             Effect::Sleep { for_ms, .. } => Reply::Woke { after_ms: *for_ms },

@@ -1,5 +1,7 @@
 //! The exploration, by stateright.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,6 +111,28 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    pub(crate) fn new(
+        scenario: &'static str,
+        looked: Looked,
+        happened: Vec<&'static str>,
+        missing: Vec<&'static str>,
+        most_effects: Vec<(&'static str, u32)>,
+    ) -> Self {
+        let Looked { states, transitions, depth, seconds, cut_off, broken } = looked;
+        Self {
+            scenario,
+            states,
+            transitions,
+            depth,
+            seconds,
+            cut_off,
+            broken,
+            happened,
+            missing,
+            most_effects,
+        }
+    }
+
     /// Whether it shows what it is meant to show.
     pub(crate) fn is_good(&self) -> bool {
         self.broken.is_empty() && self.missing.is_empty() && !self.cut_off
@@ -131,62 +155,100 @@ pub(crate) struct Effort {
     pub(crate) threads: usize,
     pub(crate) limit: Option<Duration>,
     /// Only until this property is broken, and breadth first, which gives short traces.
-    pub(crate) find: Option<Property>,
+    pub(crate) find: Option<&'static str>,
 }
 
-pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
+/// What was seen of a model.
+pub(crate) struct Looked {
+    states: usize,
+    transitions: usize,
+    depth: usize,
+    seconds: f64,
+    cut_off: bool,
+    broken: Vec<Counterexample>,
+}
+
+/// Explores a model. `variant` is the number of the initial state that a state comes from.
+pub(crate) fn look<M>(
+    model: M,
+    scenario: &str,
+    properties: &[&'static str],
+    effort: Effort,
+    variant: impl Fn(&M::State) -> usize,
+) -> Looked
+where
+    M: Model<Action = Action> + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync,
+{
     let began = Instant::now();
     let finish = match effort.find {
-        Some(property) => HasDiscoveries::AnyOf([property.name()].into()),
+        Some(property) => HasDiscoveries::AnyOf([property].into()),
         None => HasDiscoveries::AnyFailures,
     };
-    let mut builder = Exploration::new(scenario).checker().threads(effort.threads).finish_when(finish);
+    let mut builder = model.checker().threads(effort.threads).finish_when(finish);
     if let Some(limit) = effort.limit {
         builder = builder.timeout(limit);
     }
     if effort.find.is_some() {
-        report(scenario, effort, began, builder.spawn_bfs().join())
+        looked(scenario, properties, effort, began, builder.spawn_bfs().join(), variant)
     } else {
-        report(scenario, effort, began, builder.spawn_dfs().join())
+        looked(scenario, properties, effort, began, builder.spawn_dfs().join(), variant)
     }
 }
 
-fn report(
-    scenario: &'static Scenario,
+fn looked<M>(
+    scenario: &str,
+    properties: &[&'static str],
     effort: Effort,
     began: Instant,
-    checker: impl Checker<Exploration>,
-) -> Report {
+    checker: impl Checker<M>,
+    variant: impl Fn(&M::State) -> usize,
+) -> Looked
+where
+    M: Model<Action = Action>,
+    M::State: Clone + Debug + Hash + PartialEq,
+{
     let seconds = began.elapsed();
     let discoveries = checker.discoveries();
-    let broken = Property::ALL.iter().filter_map(|property| {
-        let path = discoveries.get(property.name())?.clone();
-        let variant = path.last_state().case.number;
+    let broken = properties.iter().filter_map(|property| {
+        let path = discoveries.get(property)?.clone();
+        let variant = variant(path.last_state());
         let actions = path.into_actions();
-        let (scenario, property) = (scenario.name.to_owned(), property.name().to_owned());
-        Some(Counterexample { scenario, property, variant, actions })
+        Some(Counterexample {
+            scenario: scenario.to_owned(),
+            property: (*property).to_owned(),
+            variant,
+            actions,
+        })
     });
-    let exploration = checker.model();
-    let names = |of: &[Happening], happened: bool| {
-        of.iter()
-            .filter(|happening| exploration.has(**happening) == happened)
-            .map(|happening| happening.name())
-            .collect()
-    };
-    let most = |kind| {
-        let counts = exploration.starts.iter().map(|world| world.case.coverage.most_effects(kind));
-        (Order::NAMES[kind], counts.max().unwrap_or(0))
-    };
-    Report {
-        scenario: scenario.name,
+    Looked {
         states: checker.unique_state_count(),
         transitions: checker.state_count(),
         depth: checker.max_depth(),
         seconds: seconds.as_secs_f64(),
         cut_off: effort.limit.is_some_and(|limit| seconds >= limit),
         broken: broken.collect(),
-        happened: names(&Happening::ALL, true),
-        missing: names(scenario.reaches, false),
-        most_effects: (0..Order::KINDS).map(most).filter(|(_, effects)| *effects > 0).collect(),
     }
+}
+
+pub(crate) fn explore(scenario: &'static Scenario, effort: Effort) -> Report {
+    let exploration = Exploration::new(scenario);
+    let starts = exploration.starts.clone();
+    let properties = Property::ALL.map(Property::name);
+    let looked = look(exploration, scenario.name, &properties, effort, |world| world.case.number);
+    let has = |happening| starts.iter().any(|world| world.case.coverage.has(happening));
+    let names = |of: &[Happening], happened: bool| {
+        of.iter().filter(|happening| has(**happening) == happened).map(|happening| happening.name()).collect()
+    };
+    let most = |kind| {
+        let counts = starts.iter().map(|world| world.case.coverage.most_effects(kind));
+        (Order::NAMES[kind], counts.max().unwrap_or(0))
+    };
+    Report::new(
+        scenario.name,
+        looked,
+        names(&Happening::ALL, true),
+        names(scenario.reaches, false),
+        (0..Order::KINDS).map(most).filter(|(_, effects)| *effects > 0).collect(),
+    )
 }

@@ -207,6 +207,13 @@ impl Issuer {
         (live || self.kind == Kind::RevokesOnReuse).then_some(pair.family)
     }
 
+    /// The code that brought a token, from 0.
+    pub(crate) fn code_of(&self, token: Token) -> Option<usize> {
+        let (Token::Access(n) | Token::Refresh(n)) = token;
+        let family = self.pairs.get(usize::from(n).checked_sub(1)?)?.family;
+        self.codes.iter().position(|code| code.family == Some(family))
+    }
+
     /// The family of a refresh token, unless it has ended.
     pub(crate) fn family(&self, token: u8) -> Option<u8> {
         let family = self.pairs.get(usize::from(token).checked_sub(1)?)?.family;

@@ -79,7 +79,7 @@ pub(crate) fn connection_words(connection: &Inspection) -> String {
     words
 }
 
-fn effect_words(effect: &Effect) -> String {
+pub(crate) fn effect_words(effect: &Effect) -> String {
     match effect {
         Effect::Commit { writes } => {
             let writes: Vec<_> = writes.iter().map(write_words).collect();
@@ -89,6 +89,7 @@ fn effect_words(effect: &Effect) -> String {
             Some(post) => post.words(),
             None => format!("{} {}", request.method.as_str(), request.url),
         },
+        Effect::Identify { .. } => "identify".to_owned(),
         Effect::Read { keys } => {
             format!("read {}", keys.iter().map(name_of).collect::<Vec<_>>().join(", "))
         }
@@ -106,7 +107,7 @@ fn write_words(write: &Write) -> String {
     }
 }
 
-fn reply_words(reply: &Reply) -> String {
+pub(crate) fn reply_words(reply: &Reply) -> String {
     match reply {
         Reply::Commit(CommitReply::Committed) => "committed".to_owned(),
         Reply::Commit(reply) => format!("{reply:?}").to_lowercase(),
@@ -125,7 +126,7 @@ fn reply_words(reply: &Reply) -> String {
             format!("versions {}", versions.collect::<Vec<_>>().join(", "))
         }
         Reply::Read(ReadReply::Unavailable) => "unavailable".to_owned(),
-        Reply::Scan(_) | Reply::Start => String::new(),
+        Reply::Identity(_) | Reply::Scan(_) | Reply::Start => String::new(),
         Reply::Woke { after_ms } => format!("woke after {after_ms} ms"),
     }
 }

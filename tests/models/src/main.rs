@@ -1,9 +1,12 @@
-//! Model checking of the engine's real operations: `complete_connect`, `resolve`, `report_rejected` and `disconnect`, stepped by
-//! stateright over one store and one issuer. See `spec/refresh.md`.
+//! Model checking of the engine's real operations, stepped by stateright over one store and one issuer: `complete_connect`,
+//! `resolve`, `report_rejected` and `disconnect` (`spec/refresh.md`), and the gateway's `handle` and `authenticate`
+//! (`spec/gateway-model.md`).
 
 mod case;
 mod coverage;
 mod explore;
+mod explored;
+mod gateway;
 mod issuer;
 mod journal;
 mod order;
@@ -21,10 +24,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use explore::{Counterexample, Effort, explore};
-use property::Property;
-use replay::{Store, replay};
-use scenario::{SCENARIOS, Scenario};
+use explore::{Counterexample, Effort};
+use explored::{Explored, property};
+use replay::Store;
 
 #[derive(Parser)]
 #[command(about = "Explores what the engine's operations do when everything that may go wrong does")]
@@ -39,8 +41,8 @@ enum Task {
     /// are pinned.
     Run {
         /// Which scenarios; all if none is named.
-        #[arg(long, value_parser = scenario)]
-        scenario: Vec<&'static Scenario>,
+        #[arg(long, value_parser = Explored::parse)]
+        scenario: Vec<Explored>,
         /// Those of the quick set.
         #[arg(long)]
         quick: bool,
@@ -57,10 +59,10 @@ enum Task {
     },
     /// Looks for a short way to break a property. Fails if there is none.
     Find {
-        #[arg(long, value_parser = scenario)]
-        scenario: &'static Scenario,
+        #[arg(long, value_parser = Explored::parse)]
+        scenario: Explored,
         #[arg(long, value_parser = property)]
-        property: Property,
+        property: &'static str,
         /// The file to write the way to.
         #[arg(long)]
         to: PathBuf,
@@ -82,10 +84,17 @@ enum Task {
         clean: bool,
     },
     /// Names the properties.
-    Properties,
+    Properties {
+        /// Those of the gateway.
+        #[arg(long)]
+        gateway: bool,
+    },
     /// Shows the properties, and the scenarios with their bounds.
     List {
-        /// As tables for `spec/refresh.md`.
+        /// Those of the gateway.
+        #[arg(long)]
+        gateway: bool,
+        /// As tables for `spec/refresh.md`, or `spec/gateway-model.md`.
         #[arg(long)]
         markdown: bool,
     },
@@ -95,7 +104,7 @@ fn main() -> ExitCode {
     let ok = match Arguments::parse().task {
         Task::Run { scenario, quick, json, pin, seconds, threads } => {
             let effort = Effort { threads, limit: seconds.map(Duration::from_secs), find: None };
-            let all = SCENARIOS.iter().filter(|scenario| scenario.quick || !quick).collect();
+            let all = Explored::all().filter(|scenario| scenario.is_quick() || !quick).collect();
             run(&if scenario.is_empty() { all } else { scenario }, effort, json, pin)
         }
         Task::Find { scenario, property, to, seconds, threads } => {
@@ -105,16 +114,17 @@ fn main() -> ExitCode {
         Task::Replay { trace, memory, clean } => {
             play(&trace, if memory { Store::Memory } else { Store::Sqlite }, clean)
         }
-        Task::Properties => {
-            Property::ALL.iter().for_each(|property| println!("{}", property.name()));
+        Task::Properties { gateway } => {
+            explored::properties(gateway).iter().for_each(|property| println!("{property}"));
             Ok(true)
         }
-        Task::List { markdown: true } => {
-            print!("{}", print::markdown());
-            Ok(true)
-        }
-        Task::List { markdown: false } => {
-            print::list();
+        Task::List { gateway, markdown } => {
+            match (gateway, markdown) {
+                (false, false) => print::list(),
+                (false, true) => print!("{}", print::markdown()),
+                (true, false) => gateway::list(),
+                (true, true) => print!("{}", gateway::markdown()),
+            }
             Ok(true)
         }
     };
@@ -128,13 +138,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(scenarios: &[&'static Scenario], effort: Effort, json: bool, pin: bool) -> Result<bool, String> {
+fn run(scenarios: &[Explored], effort: Effort, json: bool, pin: bool) -> Result<bool, String> {
     if !json {
         print::properties();
+        gateway::properties();
     }
     let mut reports = Vec::new();
-    for scenario in scenarios {
-        let report = explore(scenario, effort);
+    for scenario in scenarios.iter().copied() {
+        let report = scenario.explore(effort);
         let shrunk = states::shrunk(&report).filter(|_| !pin);
         if !json {
             print::report(scenario, &report, shrunk);
@@ -153,14 +164,9 @@ fn run(scenarios: &[&'static Scenario], effort: Effort, json: bool, pin: bool) -
     Ok(reports.iter().all(|(report, shrunk)| report.is_good() && shrunk.is_none()))
 }
 
-fn find(
-    scenario: &'static Scenario,
-    property: Property,
-    to: &PathBuf,
-    effort: Effort,
-) -> Result<bool, String> {
-    let report = explore(scenario, effort);
-    let found = report.broken.iter().find(|broken| broken.property == property.name());
+fn find(scenario: Explored, property: &'static str, to: &PathBuf, effort: Effort) -> Result<bool, String> {
+    let report = scenario.explore(effort);
+    let found = report.broken.iter().find(|broken| broken.property == property);
     match found {
         Some(trace) => {
             let text = serde_json::to_string_pretty(trace).map_err(|problem| problem.to_string())?;
@@ -169,7 +175,7 @@ fn find(
         }
         None => println!(
             "{} holds in {} states{}",
-            property.name(),
+            property,
             report.states,
             if report.cut_off { ", CUT OFF" } else { "" },
         ),
@@ -181,16 +187,8 @@ fn play(from: &PathBuf, store: Store, clean: bool) -> Result<bool, String> {
     let unreadable = |problem: &dyn std::fmt::Display| format!("{}: {problem}", from.display());
     let text = std::fs::read_to_string(from).map_err(|problem| unreadable(&problem))?;
     let trace: Counterexample = serde_json::from_str(&text).map_err(|problem| unreadable(&problem))?;
-    let played = replay(scenario(&trace.scenario)?, &trace, store);
+    let played = Explored::parse(&trace.scenario)?.replay(&trace, store);
     print::replay_of(&trace, &played);
-    let is_broken = played.broken.iter().any(|broken| broken.name() == trace.property);
+    let is_broken = played.broken.iter().any(|broken| *broken == trace.property);
     Ok(if clean { played.broken.is_empty() } else { is_broken })
-}
-
-fn scenario(name: &str) -> Result<&'static Scenario, String> {
-    SCENARIOS.iter().find(|scenario| scenario.name == name).ok_or_else(|| "no such scenario".to_owned())
-}
-
-fn property(name: &str) -> Result<Property, String> {
-    Property::parse(name).ok_or_else(|| "no such property".to_owned())
 }

@@ -5,11 +5,12 @@ use serde_json::json;
 
 use crate::coverage::Happening;
 use crate::explore::{Counterexample, Report};
+use crate::explored::Explored;
 use crate::issuer::Kind;
 use crate::order::Order;
 use crate::property::{EFFECTS_MAX, Property};
-use crate::replay::{Replay, Store, replay};
-use crate::scenario::{Budget, Pace, SCENARIOS, Scenario};
+use crate::replay::{Replay, Store};
+use crate::scenario::{Budget, SCENARIOS, Scenario};
 use crate::states::{self, Shrunk};
 
 pub(crate) fn properties() {
@@ -25,13 +26,13 @@ pub(crate) fn list() {
     SCENARIOS.iter().for_each(print_bounds);
 }
 
-fn print_bounds(scenario: &Scenario) {
+pub(crate) fn print_bounds(scenario: &Scenario) {
     println!("{}: {}", scenario.name, scenario.about);
     for (worker, orders) in scripts(scenario).iter().enumerate() {
         println!("  worker {worker}: {orders}");
     }
     println!("  issuers: {}", issuers(scenario));
-    println!("  at most: {}", budget(&scenario.budget, scenario.pace));
+    println!("  at most: {}", budget(&scenario.budget, scenario.pace.tick_ms()));
     println!("  must happen: {}", names(scenario.reaches));
 }
 
@@ -57,7 +58,7 @@ fn names(happenings: &[Happening]) -> String {
     happenings.iter().map(|happening| happening.name()).collect::<Vec<_>>().join(", ")
 }
 
-fn budget(budget: &Budget, pace: Pace) -> String {
+pub(crate) fn budget(budget: &Budget, tick_ms: u64) -> String {
     let Budget { faults, busy, clock_back, crash, down, lost, not_sent, pause, ticks, unknown } = *budget;
     let kinds = [
         (crash, "crash"),
@@ -79,8 +80,12 @@ fn budget(budget: &Budget, pace: Pace) -> String {
         1 => format!("1 fault of {}", kinds.join(", ")),
         many => format!("{many} faults of {}", kinds.join(", ")),
     };
-    let ticks = if ticks == 1 { "1 tick".to_owned() } else { format!("{ticks} ticks") };
-    format!("{faults}; {ticks} of {} s", pace.tick_ms() / 1000)
+    let ticks = match ticks {
+        0 => return faults,
+        1 => "1 tick".to_owned(),
+        many => format!("{many} ticks"),
+    };
+    format!("{faults}; {ticks} of {} s", tick_ms / 1000)
 }
 
 /// The properties and the scenarios as they stand in `spec/refresh.md`.
@@ -98,15 +103,15 @@ pub(crate) fn markdown() -> String {
             scenario.about,
             scripts(scenario).join("<br>"),
             issuers(scenario),
-            budget(&scenario.budget, scenario.pace),
+            budget(&scenario.budget, scenario.pace.tick_ms()),
             names(scenario.reaches),
         );
     }
     text
 }
 
-pub(crate) fn report(scenario: &Scenario, report: &Report, shrunk: Option<Shrunk>) {
-    print_bounds(scenario);
+pub(crate) fn report(scenario: Explored, report: &Report, shrunk: Option<Shrunk>) {
+    scenario.print_bounds();
     let effects: Vec<_> = report.most_effects.iter().map(|(name, most)| format!("{name} {most}")).collect();
     println!("  most effects of one operation (limit {EFFECTS_MAX}): {}", effects.join(", "));
     println!(
@@ -119,7 +124,7 @@ pub(crate) fn report(scenario: &Scenario, report: &Report, shrunk: Option<Shrunk
     }
     for broken in &report.broken {
         println!("  BROKEN: {}", broken.property);
-        let played = replay(scenario, broken, Store::Memory);
+        let played = scenario.replay(broken, Store::Memory);
         played.lines.iter().for_each(|line| println!("    {line}"));
     }
     if !report.missing.is_empty() {
@@ -162,8 +167,10 @@ pub(crate) fn replay_of(trace: &Counterexample, played: &Replay) {
     if played.left_out > 0 {
         println!("  {} actions were not possible", played.left_out);
     }
-    let broken: Vec<_> = played.broken.iter().map(|broken| broken.name()).collect();
-    println!("broken: {}", if broken.is_empty() { "nothing".to_owned() } else { broken.join(", ") });
+    println!(
+        "broken: {}",
+        if played.broken.is_empty() { "nothing".to_owned() } else { played.broken.join(", ") }
+    );
 }
 
 #[cfg(test)]

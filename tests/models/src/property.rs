@@ -101,10 +101,6 @@ impl Property {
             }
         }
     }
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|property| property.name() == name)
-    }
 }
 
 /// A set of properties that were broken.

@@ -24,7 +24,7 @@ pub(crate) struct Replay {
     pub(crate) lines: Vec<String>,
     /// Actions that could not happen and were left out.
     pub(crate) left_out: usize,
-    pub(crate) broken: Vec<Property>,
+    pub(crate) broken: Vec<&'static str>,
 }
 
 /// Plays a trace. Where the code differs from that which gave the trace, an action may not be possible: it is left out. After
@@ -51,7 +51,8 @@ fn play<R: Rows>(scenario: &Scenario, trace: &Counterexample, rows: R) -> Replay
     if left_out > 0 {
         run_out(&mut world);
     }
-    let broken = Property::ALL.into_iter().filter(|property| !world.holds(*property)).collect();
+    let broken =
+        Property::ALL.into_iter().filter(|property| !world.holds(*property)).map(Property::name).collect();
     Replay { lines: world.journal.take(), left_out, broken }
 }
 

@@ -86,12 +86,13 @@ pub(crate) fn is_private(key: &Key) -> bool {
 
 /// Index records, which operations on one connection only write.
 fn is_index(key: &Key) -> bool {
-    kind_of(key).is_some_and(|kind| kind == Kind::Due as u8 || kind == Kind::ByConnector as u8)
+    let indexes = [Kind::ByClient, Kind::ByConnector, Kind::ByPrincipal, Kind::Due];
+    kind_of(key).is_some_and(|kind| indexes.iter().any(|index| *index as u8 == kind))
 }
 
 /// The name of a record's kind.
 pub(crate) fn name_of(key: &Key) -> &'static str {
-    const NAMES: [(Kind, &str); 12] = [
+    const NAMES: [(Kind, &str); 22] = [
         (Kind::Connector, "connector"),
         (Kind::Connection, "connection"),
         (Kind::Secret, "secret"),
@@ -101,6 +102,16 @@ pub(crate) fn name_of(key: &Key) -> &'static str {
         (Kind::Ticket, "ticket"),
         (Kind::TicketOf, "ticket of"),
         (Kind::Throttle, "throttle"),
+        (Kind::Approval, "approval"),
+        (Kind::Client, "client"),
+        (Kind::Code, "code"),
+        (Kind::Consent, "consent"),
+        (Kind::Family, "family"),
+        (Kind::Session, "session"),
+        (Kind::Slot, "slot"),
+        (Kind::Staged, "staged"),
+        (Kind::ByClient, "by client"),
+        (Kind::ByPrincipal, "by principal"),
         (Kind::Due, "due"),
         (Kind::ByConnector, "by connector"),
         (Kind::Expiry, "expiry"),

@@ -85,7 +85,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         faults: 0,
         busy: 0,
         clock_back: 0,

@@ -9,7 +9,7 @@ mod run;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-pub(crate) use action::{Action, Fate};
+pub(crate) use action::{Action, FATES, Fate};
 use grantway_core::model::{Inspection, inspect};
 use grantway_core::operation::{CommitReply, Effect, HttpReply, NotSent, ReadReply, Reply, Write};
 use grantway_core::secret::Secret;
@@ -49,8 +49,8 @@ struct Worker {
 
 /// A value that is shared and hashed once.
 #[derive(Clone, Debug)]
-struct Kept<T> {
-    value: Arc<T>,
+pub(crate) struct Kept<T> {
+    pub(crate) value: Arc<T>,
     digest: u64,
 }
 
@@ -181,7 +181,7 @@ impl<R: Rows> World<R> {
     }
 }
 
-fn post_of(effect: &Effect) -> Option<Post> {
+pub(crate) fn post_of(effect: &Effect) -> Option<Post> {
     match effect {
         Effect::Http(request) => Post::parse(request),
         _ => None,
@@ -189,7 +189,7 @@ fn post_of(effect: &Effect) -> Option<Post> {
 }
 
 impl<T: Hash> Kept<T> {
-    fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self { digest: digest(&value), value: Arc::new(value) }
     }
 }

@@ -1,6 +1,6 @@
 //! A scriptable MCP server: a protected resource (RFC 9728, RFC 6750) with JSON-RPC behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grantway_core::moment::UnixMillis;
@@ -46,6 +46,8 @@ pub struct McpBehaviour {
     pub audience: Option<String>,
     /// Methods that are answered without a token.
     pub open_methods: Vec<String>,
+    /// What tools say instead of the name of the token's user, which stands in for `{user}`.
+    pub tool_texts: BTreeMap<String, String>,
     /// The scopes that a tool wants; without them the answer is 403 and names these.
     pub tool_scopes: BTreeMap<String, Vec<String>>,
     /// The `scope` of its 403 challenges instead of the tool's.
@@ -79,6 +81,7 @@ impl McpServer {
             www_authenticate: None,
             audience: Some(url.to_owned()),
             open_methods: Vec::new(),
+            tool_texts: BTreeMap::new(),
             tool_scopes: BTreeMap::new(),
             insufficient_scope: None,
         };
@@ -188,7 +191,8 @@ impl State {
             "tools/call" => {
                 let name = message["params"]["name"].as_str().unwrap_or_default();
                 let wanted = self.behaviour.tool_scopes.get(name);
-                if name != WHOAMI && wanted.is_none() {
+                let text = self.behaviour.tool_texts.get(name);
+                if name != WHOAMI && wanted.is_none() && text.is_none() {
                     return rpc_error(200, &message, -32602, "no such tool");
                 }
                 let (user, scopes) =
@@ -198,7 +202,8 @@ impl State {
                 {
                     return self.insufficient(wanted);
                 }
-                json!({ "content": [{ "type": "text", "text": user }], "isError": false })
+                let text = text.map_or_else(|| user.clone(), |text| text.replace("{user}", &user));
+                json!({ "content": [{ "type": "text", "text": text }], "isError": false })
             }
             _ => return rpc_error(404, &message, -32601, "no such method"),
         };
@@ -206,7 +211,9 @@ impl State {
     }
 
     fn tools(&self) -> Vec<Value> {
-        let others = self.behaviour.tool_scopes.keys().map(String::as_str).filter(|name| *name != WHOAMI);
+        let names: BTreeSet<_> =
+            self.behaviour.tool_scopes.keys().chain(self.behaviour.tool_texts.keys()).collect();
+        let others = names.into_iter().map(String::as_str).filter(|name| *name != WHOAMI);
         let schema = json!({ "type": "object" });
         std::iter::once(WHOAMI)
             .chain(others)

@@ -1,7 +1,9 @@
 //! The same servers over real loopback HTTP, in real time.
 //!
 //! A server's URL holds its port, so the port is bound first: [`Listener::bind`], then [`Listener::url`] for the issuer
-//! string or the resource, then [`Listener::serve`].
+//! string or the resource, then [`Listener::serve`]. [`Browser`] is who visits them.
+
+mod browser;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use self::browser::{Answer, Browser};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};

@@ -3,7 +3,11 @@
 use std::fmt::Write as _;
 
 use grantway_core::moment::{Moment, UnixMillis};
-use grantway_core::operation::{CommitReply, Effect, HttpReply, NotSent, ReadReply, Reply, ScanReply, Write};
+use grantway_core::operation::{
+    CommitReply, Effect, HttpReply, IdentityReply, NotSent, ReadReply, Reply, ScanReply, Whom, Write,
+};
+use grantway_core::principal::{Caller, TenantId};
+use grantway_core::secret::Secret;
 use grantway_core::store::{Key, Kind};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +31,8 @@ pub struct World {
     commit_faults: Plan<CommitFault>,
     read_faults: Plan<()>,
     http_faults: Plan<HttpFault>,
+    /// Whom the host knows, and what it says of them.
+    identities: Vec<(Whom, IdentityReply)>,
     crash_at: Option<u32>,
     /// Commits whose answer was lost: from which effect on they land.
     late: Vec<(u32, Vec<Write>)>,
@@ -56,6 +62,7 @@ impl World {
             commit_faults: Plan::new(),
             read_faults: Plan::new(),
             http_faults: Plan::new(),
+            identities: Vec::new(),
             crash_at: None,
             late: Vec::new(),
             trace: Vec::new(),
@@ -129,6 +136,23 @@ impl World {
         self.http_faults.add(url_part, nth, fault);
     }
 
+    /// From now on the host knows this caller by its principal, as it stands here.
+    pub fn know(&mut self, caller: Caller) {
+        let whom = Whom::Principal(caller.principal.clone());
+        self.identify_as(whom, IdentityReply::Caller(Box::new(caller)));
+    }
+
+    /// From now on the host knows this caller by an API key.
+    pub fn know_key(&mut self, key: &str, caller: Caller) {
+        self.identify_as(Whom::Key(Secret::new(key)), IdentityReply::Caller(Box::new(caller)));
+    }
+
+    /// What the host says from now on when it is asked about somebody. Of whom nothing was said, it says `rejected`.
+    pub fn identify_as(&mut self, whom: Whom, reply: IdentityReply) {
+        self.identities.retain(|(known, _)| *known != whom);
+        self.identities.push((whom, reply));
+    }
+
     /// The process dies after the `nth` effect from now on (from 1) is carried out; its reply is lost with the operation.
     pub fn crash_after(&mut self, nth: u32) {
         assert!(nth > 0, "effects are counted from 1");
@@ -163,6 +187,7 @@ impl World {
                 self.advance(took);
                 Reply::Http(reply)
             }
+            Effect::Identify { tenant, whom } => Reply::Identity(self.identity(&tenant, &whom)),
             Effect::Read { keys } => Reply::Read(match self.read_faults.next("") {
                 Some(()) => ReadReply::Unavailable,
                 None => ReadReply::Found(self.store.read(&keys)),
@@ -182,6 +207,15 @@ impl World {
         answer(&reply, &mut line);
         self.trace.push(line);
         if self.crash_at == Some(self.effects) { Err(Crashed) } else { Ok(reply) }
+    }
+
+    fn identity(&self, tenant: &TenantId, whom: &Whom) -> IdentityReply {
+        let said = self.identities.iter().find(|(known, _)| known == whom).map(|(_, reply)| reply);
+        match said {
+            Some(IdentityReply::Caller(caller)) if caller.tenant != *tenant => IdentityReply::Rejected,
+            Some(reply) => reply.clone(),
+            None => IdentityReply::Rejected,
+        }
     }
 
     fn commit(&mut self, writes: Vec<Write>) -> CommitReply {
@@ -254,6 +288,10 @@ fn describe(effect: &Effect, line: &mut String) {
             let url = request.url.split('?').next().unwrap_or_default();
             write!(line, "{} {url}", request.method.as_str())
         }
+        Effect::Identify { whom: Whom::Key(_), .. } => write!(line, "identify a key"),
+        Effect::Identify { whom: Whom::Principal(principal), .. } => {
+            write!(line, "identify {} {}", principal.kind().as_str(), principal.id())
+        }
         Effect::Read { keys } => write!(line, "read [{}]", kinds(&mut keys.iter())),
         Effect::Scan { prefix, .. } => write!(line, "scan {}", kind_name(prefix)),
         Effect::Sleep { for_ms, .. } => write!(line, "sleep {for_ms}ms"),
@@ -264,6 +302,8 @@ fn answer(reply: &Reply, line: &mut String) {
     let _ = match reply {
         Reply::Commit(reply) => write!(line, " -> {reply:?}"),
         Reply::Http(HttpReply::Response(response)) => write!(line, " -> {}", response.status),
+        Reply::Identity(IdentityReply::Caller(_)) => write!(line, " -> a caller"),
+        Reply::Identity(other) => write!(line, " -> {other:?}"),
         Reply::Http(other) => write!(line, " -> {other:?}"),
         Reply::Read(ReadReply::Found(records)) => {
             let versions =
@@ -281,7 +321,7 @@ fn answer(reply: &Reply, line: &mut String) {
 }
 
 fn kind_name(key: &Key) -> String {
-    const KINDS: [Kind; 12] = [
+    const KINDS: [Kind; 23] = [
         Kind::Connector,
         Kind::Connection,
         Kind::Secret,
@@ -291,9 +331,20 @@ fn kind_name(key: &Key) -> String {
         Kind::Ticket,
         Kind::TicketOf,
         Kind::Throttle,
+        Kind::Consent,
+        Kind::Staged,
+        Kind::Approval,
+        Kind::Session,
+        Kind::Client,
+        Kind::Code,
+        Kind::Family,
+        Kind::Slot,
+        Kind::Attempts,
         Kind::Due,
         Kind::ByConnector,
         Kind::Expiry,
+        Kind::ByClient,
+        Kind::ByPrincipal,
     ];
     let Some(number) = kind_of(key) else { return format!("{key:?}") };
     KINDS.iter().find(|kind| **kind as u8 == number).map_or_else(|| number.to_string(), |k| format!("{k:?}"))

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use grantway_core::address::AddressPolicy;
 use grantway_core::operation::{
-    Action, CommitReply, Effect, HttpReply, HttpResponse, NotSent, Peer, Precondition, ReadReply, Reply,
-    ScanReply, Version, Versioned, Write,
+    Action, CommitReply, Effect, HttpReply, HttpResponse, IdentityReply, NotSent, Peer, Precondition,
+    ReadReply, Reply, ScanReply, Version, Versioned, Whom, Write,
 };
 use grantway_core::secret::SecretBytes;
 use grantway_core::store::Key;
@@ -36,6 +36,13 @@ pub fn effect_as_value(effect: &Effect) -> Value {
                     AddressPolicy::Public => json!("public"),
                 },
             } })
+        }
+        Effect::Identify { tenant, whom } => {
+            let (key, principal) = match whom {
+                Whom::Key(key) => (Some(key.expose()), None),
+                Whom::Principal(principal) => (None, Some(principal)),
+            };
+            json!({ "identify": { "tenant": tenant, "key": key, "principal": principal } })
         }
         Effect::Read { keys } => json!({ "read": { "keys": keys.iter().map(key).collect::<Vec<_>>() } }),
         Effect::Scan { prefix, after, limit } => {
@@ -101,6 +108,9 @@ pub fn reply_as_value(reply: &Reply) -> Value {
             } } })
         }
         Reply::Http(HttpReply::UnknownOutcome) => json!({ "http": "unknown_outcome" }),
+        Reply::Identity(IdentityReply::Caller(caller)) => json!({ "identity": { "caller": caller } }),
+        Reply::Identity(IdentityReply::Rejected) => json!({ "identity": "rejected" }),
+        Reply::Identity(IdentityReply::Unavailable) => json!({ "identity": "unavailable" }),
         Reply::Read(ReadReply::Found(records)) => {
             let record = |found: &Option<Versioned>| found.as_ref().map_or(Value::Null, record);
             json!({ "read": { "found": records.iter().map(record).collect::<Vec<_>>() } })
@@ -148,6 +158,12 @@ pub fn reply_from_value(reply: &Value) -> Reply {
             }))
         }
         "http" => Reply::Http(HttpReply::Response(response(&said["response"]))),
+        "identity" if said == "rejected" => Reply::Identity(IdentityReply::Rejected),
+        "identity" if said == "unavailable" => Reply::Identity(IdentityReply::Unavailable),
+        "identity" => {
+            let caller = serde_json::from_value(said["caller"].clone()).expect("a caller");
+            Reply::Identity(IdentityReply::Caller(Box::new(caller)))
+        }
         "read" if said == "unavailable" => Reply::Read(ReadReply::Unavailable),
         "read" => {
             let found = |record: &Value| (!record.is_null()).then(|| versioned(record));

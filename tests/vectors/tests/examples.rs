@@ -76,10 +76,10 @@ fn every_operation_effect_and_reply_has_an_example() {
         assert!(has("begin", &format!("\"operation\":\"{operation}\"")), "{operation}");
         assert!(has(&format!("ok {operation}"), ""), "{operation}");
     }
-    for kind in ["commit", "http", "read", "scan", "sleep"] {
+    for kind in ["commit", "http", "identify", "read", "scan", "sleep"] {
         assert!(has("effect", &format!("{{\"{kind}\":")), "{kind}");
     }
-    for kind in ["commit", "http", "read", "scan", "woke"] {
+    for kind in ["commit", "http", "identity", "read", "scan", "woke"] {
         assert!(has("reply", &format!("{{\"{kind}\":")), "{kind}");
     }
 }
@@ -98,7 +98,19 @@ fn the_page_names_every_argument_and_every_member() {
             assert!(section.contains(&format!("`{member}`")), "{operation}: {member}");
         }
     }
-    for definition in ["engine", "caller", "connector", "http", "write", "failure"] {
+    for definition in [
+        "engine",
+        "gateway",
+        "gateway_resource",
+        "gateway_request",
+        "signed_in",
+        "caller",
+        "connector",
+        "identify",
+        "http",
+        "write",
+        "failure",
+    ] {
         for member in members(definition) {
             assert!(page.contains(&format!("`{member}`")), "{definition}: {member}");
         }

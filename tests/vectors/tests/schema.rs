@@ -229,6 +229,36 @@ fn the_schema_knows_every_limit_and_every_slug() {
 }
 
 #[test]
+fn the_schema_knows_every_event() {
+    let path = directory().join("../../core/src/event.rs");
+    let code = std::fs::read_to_string(path).unwrap();
+    let code = code.split_once("pub enum What {").unwrap().1.split_once("\n}").unwrap().0;
+    let names = code.lines().filter_map(|line| {
+        let name = line.strip_prefix("    ")?.trim_end_matches([',', '{', ' ']);
+        let is_name = name.starts_with(|c: char| c.is_ascii_uppercase());
+        (is_name && name.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(name)
+    });
+    let snake = |name: &str| {
+        let mut snake = String::new();
+        for letter in name.chars() {
+            snake.extend((letter.is_ascii_uppercase() && !snake.is_empty()).then_some('_'));
+            snake.push(letter.to_ascii_lowercase());
+        }
+        snake
+    };
+    let names: BTreeSet<_> = names.map(snake).collect();
+    let what = &schema()["$defs"]["what"]["anyOf"];
+    let mut known = BTreeSet::new();
+    for event in what.as_array().unwrap() {
+        let names = event["enum"].as_array().into_iter().flatten();
+        known.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+        known.extend(event["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+    }
+    assert_eq!(known, names);
+    assert!(names.len() > 30);
+}
+
+#[test]
 fn headers_are_given_for_what_the_credential_is_for_and_for_nothing_else() {
     let vector =
         stored().into_iter().find(|vector| vector.name == "resolve_draws_on_account_and_secret").unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use grantway_core::connector::Connector;
+use grantway_core::downstream::config::GatewayConfig;
 use grantway_core::engine::{EngineConfig, Profile};
 use grantway_core::limits::Limits;
 use grantway_core::principal::{ConnectorId, TenantId};
@@ -26,6 +27,7 @@ struct File {
     egress_enforced: bool,
     #[serde(default)]
     profile: ProfileName,
+    gateway: Option<Table>,
     keys: Keys,
     #[serde(default)]
     limits: LimitsFile,
@@ -85,13 +87,17 @@ macro_rules! limits {
 limits! {
     http_timeout_ms store_timeout_ms lease_ms clock_skew_ms refresh_margin_ms poll_ms poll_max_ms cache_max_age_ms
     backoff_ms backoff_max_ms step_ups step_up_window_ms rejected_again_ms flow_ms ticket_ms metadata_max_age_ms
-    metadata_default_age_ms grant_max_ms registration_renewal_ms tombstone_ms
+    metadata_default_age_ms grant_max_ms registration_renewal_ms tombstone_ms consent_ms session_ms code_ms
+    issued_again_ms access_token_ms refresh_idle_ms refresh_grace_ms identity_max_age_ms unused_client_ms
+    idle_client_ms wrong_keys_ms
 }
 
 pub(super) fn parse(text: &str, surroundings: &Surroundings<'_>) -> Result<Configuration, ConfigFileError> {
     let table: Table = text.parse().map_err(|error| syntax(text, &error))?;
     let file: File = deserialize("", Value::Table(table))?;
     let limits = file.limits.read()?;
+    let gateway =
+        file.gateway.map(|table| deserialize::<GatewayConfig>("gateway", Value::Table(table))).transpose()?;
     let mut seeds = Vec::new();
     for (tenant, Tenant { connectors }) in file.tenants {
         for (id, table) in connectors {
@@ -104,6 +110,7 @@ pub(super) fn parse(text: &str, surroundings: &Surroundings<'_>) -> Result<Confi
         client_metadata_url: file.client_metadata_url,
         danger_loopback_http: file.danger_loopback_http,
         egress_enforced: file.egress_enforced,
+        gateway,
         profile: match file.profile {
             ProfileName::Standard => Profile::Standard,
             ProfileName::Strict => Profile::Strict,

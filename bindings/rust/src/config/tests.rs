@@ -34,6 +34,31 @@ fn error(text: &str) -> String {
 }
 
 #[test]
+fn a_gateway_has_the_members_of_its_configuration() {
+    let gateway = |members: &str| {
+        let file = format!("base_url = \"https://gw.example\"\n{HEAD}\n[gateway]\n{members}");
+        parse(&file).map(|configuration| configuration.engine.gateway.expect("a gateway"))
+    };
+    let given = gateway(
+        "resources = [{ path = \"/mcp\", scopes = [\"tools\"] }]\nidentity = [\"user\", \"key\"]
+        sign_in_path = \"/login\"\nregistration = false",
+    )
+    .unwrap();
+    assert_eq!((given.resources[0].path.as_str(), given.resources[0].scopes.iter().count()), ("/mcp", 1));
+    assert_eq!((given.identity.len(), given.sign_in_path.as_deref()), (2, Some("/login")));
+    assert!(!given.registration && given.client_documents && given.public_clients);
+    assert!(parse(HEAD).unwrap().engine.gateway.is_none());
+    for (members, field) in [
+        ("", "`gateway`: missing field `resources`"),
+        ("resources = []\nlogin = 1", "`gateway.login`: unknown field"),
+        ("resources = [{ path = 1 }]", "`gateway.resources[0].path`: invalid type"),
+    ] {
+        let said = gateway(members).unwrap_err().to_string();
+        assert!(said.starts_with(field), "{said}");
+    }
+}
+
+#[test]
 fn a_file_says_what_the_engine_is_made_from() {
     let file = format!(
         "base_url = \"https://gw.example\"\nprofile = \"strict\"\n{HEAD}

@@ -1,6 +1,7 @@
 //! The loop that carries an operation to its outcome.
 
 mod environment;
+mod identity;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use grantway_core::error::{Code, Failure};
 use grantway_core::limits::Limits;
 use grantway_core::moment::Moment;
 use grantway_core::operation::{
-    Action, CommitReply, Effect, Machine, Misuse, Operation, Outcome, ReadReply, Reply, ScanReply, Step,
-    Write,
+    Action, CommitReply, Effect, IdentityReply, Machine, Misuse, Operation, Outcome, ReadReply, Reply,
+    ScanReply, Step, Whom, Write,
 };
+use grantway_core::principal::TenantId;
 use grantway_core::store::Key;
+pub use identity::{Identified, Identity};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout};
@@ -52,11 +55,15 @@ fn reason(misuse: Misuse) -> &'static str {
     }
 }
 
-/// What operations may use: a store, a transport, time and randomness. One for each process and store.
+/// LIMIT: how long an [`Identity`] may take; later than that nobody waits for its answer, which is `unavailable` then.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What operations may use: a store, a transport, time and randomness, and who people are. One for each process and store.
 pub struct Host {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
     environment: Arc<dyn Environment>,
+    identity: Option<Arc<dyn Identity>>,
     commits: broadcast::Sender<Key>,
     store_timeout: Duration,
 }
@@ -66,7 +73,7 @@ impl Host {
     pub fn new(store: Arc<dyn Store>, transport: Arc<dyn Transport>) -> Self {
         let (commits, _) = broadcast::channel(COMMITS_REMEMBERED);
         let store_timeout = Duration::from_millis(Limits::default().store_timeout_ms);
-        Self { store, transport, environment: Arc::new(System), commits, store_timeout }
+        Self { store, transport, environment: Arc::new(System), identity: None, commits, store_timeout }
     }
 
     /// The same host with another time for store calls: that of the engine's `store_timeout_ms`. Default 5 s. A commit without an
@@ -84,6 +91,14 @@ impl Host {
         self
     }
 
+    /// The same host with somebody who knows who people are, as a gateway needs it. Without, whoever has to be identified waits: the answer
+    /// is `unavailable`, after five minutes of a sign-in for every request.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<dyn Identity>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// The time, and fresh entropy.
     pub fn moment(&self) -> Moment {
         self.environment.moment()
@@ -94,6 +109,7 @@ impl Host {
         match effect {
             Effect::Commit { writes } => Reply::Commit(self.commit(writes).await),
             Effect::Http(request) => Reply::Http(self.transport.exchange(request).await),
+            Effect::Identify { tenant, whom } => Reply::Identity(self.identify(&tenant, &whom).await),
             Effect::Read { keys } => {
                 let read = timeout(self.store_timeout, self.store.read(&keys)).await;
                 Reply::Read(read.unwrap_or(ReadReply::Unavailable))
@@ -114,6 +130,19 @@ impl Host {
                 }
                 Reply::Woke { after_ms: millis(begun.elapsed()) }
             }
+        }
+    }
+
+    async fn identify(&self, tenant: &TenantId, whom: &Whom) -> IdentityReply {
+        let Some(identity) = &self.identity else { return IdentityReply::Unavailable };
+        let asked = match whom {
+            Whom::Key(key) => identity.by_key(tenant, key),
+            Whom::Principal(principal) => identity.by_principal(tenant, principal),
+        };
+        match timeout(IDENTITY_TIMEOUT, asked).await {
+            Ok(Identified::Caller(caller)) => IdentityReply::Caller(Box::new(caller)),
+            Ok(Identified::Rejected) => IdentityReply::Rejected,
+            Ok(Identified::Unavailable) | Err(_) => IdentityReply::Unavailable,
         }
     }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod calls;
 mod connecting;
+mod gateway;
 mod managing;
 mod recent;
 mod seeds;
@@ -37,6 +38,8 @@ use crate::transport::{AtOnce, Hyper};
 ///   [`report_rejected`](Self::report_rejected) says what follows when the call is refused; [`send`](Self::send) does both.
 /// - *Connecting*: [`begin_connect`](Self::begin_connect), [`complete_connect`](Self::complete_connect),
 ///   [`disconnect`](Self::disconnect) and what pages show.
+/// - *Letting in*: [`handle`](Self::handle) answers the requests of MCP clients and browsers to the gateway;
+///   [`authenticate`](Self::authenticate) says who sends a request to the host's MCP endpoint.
 /// - *Managing*: connectors, secrets, suspensions, and [`refresh_due`](Self::refresh_due) and
 ///   [`sweep`](Self::sweep), to be called now and then.
 ///

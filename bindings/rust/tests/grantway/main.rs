@@ -2,6 +2,8 @@
 
 mod cache;
 mod file;
+#[cfg(feature = "rmcp")]
+mod rmcp;
 mod send;
 mod simulated;
 mod tasks;

@@ -11,8 +11,17 @@ use crate::upstream::connectors::ListConnectors;
 use crate::upstream::testing::{Desk, NOW, caller, connector_id, grant, server};
 
 /// Members that may be left out: an empty list is, and a secret that is not there lets less happen.
-const OPTIONAL: [&str; 7] =
-    ["client_secret", "management_token", "outbox", "refresh_token", "secret", "step_ups", "label"];
+const OPTIONAL: [&str; 9] = [
+    "access",
+    "client_secret",
+    "label",
+    "management_token",
+    "outbox",
+    "parents",
+    "refresh_token",
+    "secret",
+    "step_ups",
+];
 
 /// Configuration has defaults, the strict ones; it is written whole all the same.
 const CONFIGURATION: [&str; 5] = ["connector", "dialect", "waivers", "address_policy", "scopes"];
@@ -65,7 +74,9 @@ fn flow() -> Flow {
         scopes: Scopes::default(),
         verifier: Secret::new("v"),
         binding: Binding::Paste,
+        consent: None,
         return_to: None,
+        challenge: None,
     }
 }
 
@@ -79,6 +90,60 @@ fn ticket() -> Ticket {
         expires_at: NOW,
         resource_metadata: None,
         scopes: None,
+    }
+}
+
+fn client() -> ClientRecord {
+    ClientRecord {
+        client_id: "c".to_owned(),
+        source: ClientSource::Dynamic,
+        name: None,
+        redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
+        method: AuthMethod::None,
+        secret: None,
+        refreshes: true,
+        version: Digest([1; 32]),
+        created_at: NOW,
+        fresh_until: NOW,
+        used: false,
+        refused: None,
+    }
+}
+
+fn code() -> CodeRecord {
+    CodeRecord {
+        client_id: "c".to_owned(),
+        redirect_uri: "http://127.0.0.1/callback".to_owned(),
+        code_challenge: "x".to_owned(),
+        scopes: Scopes::default(),
+        resource: "https://gateway.example/mcp".to_owned(),
+        caller: caller("alice").into(),
+        identified_at: NOW,
+        created_at: NOW,
+        expires_at: NOW,
+        failures: 0,
+        redeemed: Some(FamilyId([1; 16])),
+    }
+}
+
+fn family() -> FamilyRecord {
+    FamilyRecord {
+        client_id: "c".to_owned(),
+        caller: caller("alice").into(),
+        identified_at: NOW,
+        scopes: Scopes::default(),
+        resource: "https://gateway.example/mcp".to_owned(),
+        created_at: NOW,
+        access: vec![AccessToken { hash: Digest([1; 32]), created_at: NOW, expires_at: NOW }],
+        refresh: Some(RefreshToken { hash: Digest([2; 32]), created_at: NOW, expires_at: NOW }),
+        parents: vec![Digest([3; 32])],
+        newest: Some(Pair {
+            access: Secret::new("a"),
+            refresh: Secret::new("r"),
+            created_at: NOW,
+            until: NOW,
+        }),
+        revoked: Some(Revoked::ByClient),
     }
 }
 
@@ -135,6 +200,9 @@ fn a_record_without_one_of_its_members_or_with_a_stranger_does_not_open() {
     refuses_without_any_member(&connection());
     refuses_without_any_member(&flow());
     refuses_without_any_member(&ticket());
+    refuses_without_any_member(&client());
+    refuses_without_any_member(&code());
+    refuses_without_any_member(&family());
     refuses_without_any_member(&server("https://mcp.example/"));
     refuses_without_any_member(&TicketOf { ticket: Secret::new("t"), created_at: NOW, expires_at: NOW });
     refuses_without_any_member(&SecretRecord {

@@ -17,11 +17,11 @@ use crate::protocol::authorization::AuthorizationRequest;
 use crate::protocol::pkce;
 use crate::protocol::redirect_uri::RedirectUri;
 use crate::protocol::scopes::Scopes;
-use crate::protocol::url::{HttpUrl, PlainHttp};
+use crate::protocol::url::{HttpUrl, is_own_path};
 use crate::secret::Secret;
 use crate::store::records::{
-    Client, Connection, ConnectorRecord, Flow, FlowHash, FlowStatus, RegistrationSource, Terms, Ticket,
-    TicketReason,
+    Client, Connection, ConnectorRecord, ConsentHash, Flow, FlowHash, FlowStatus, RegistrationSource, Terms,
+    Ticket, TicketReason,
 };
 use crate::store::{Key, Stored, lookup_hash};
 use crate::upstream::callback_uri::{base_url, callback_uri, loopback_uri, serves_one_issuer};
@@ -31,12 +31,12 @@ use crate::upstream::note::Note;
 use crate::upstream::open_ticket::{Look, is_good, own_ticket};
 use crate::upstream::place::Place;
 use crate::upstream::registration::Wanted;
-use crate::upstream::ticket::{ticket_key, ticket_of_key};
+use crate::upstream::ticket::{challenge_id, ticket_key, ticket_of_key};
 
 /// Refuses what can be refused before anything is read.
 pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Failure> {
     match &arguments.binding {
-        FlowBinding::Browser => base_url(engine).map(drop)?,
+        FlowBinding::Browser => base_url(engine, &arguments.caller.tenant).map(drop)?,
         FlowBinding::Paste { redirect_uri } | FlowBinding::Process { redirect_uri } => {
             loopback_uri(redirect_uri).map(drop)?;
         }
@@ -48,13 +48,6 @@ pub(super) fn check(engine: &Engine, arguments: &BeginConnect) -> Result<(), Fai
         Some(path) if !is_own_path(path) => Err(Code::ReturnToRefused.into()),
         _ => Ok(()),
     }
-}
-
-/// Whether a text is a path of the host's own site, read so by every browser (F38).
-fn is_own_path(text: &str) -> bool {
-    let url = HttpUrl::parse(&format!("https://site.invalid{text}"), PlainHttp::Never);
-    // `//evil` would be another site's URL.
-    text.starts_with('/') && !text.starts_with("//") && url.is_ok_and(|url| !url.has_ambiguous_path())
 }
 
 /// The ticket named, if there is one named: good, or to be dropped before that is said.
@@ -81,6 +74,7 @@ pub(super) fn own_good_ticket(
 #[cfg_attr(feature = "model", derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan {
     arguments: BeginConnect,
+    consent: Option<ConsentHash>,
     place: Place,
     connector: Stored<ConnectorRecord>,
     connection: Option<Connection>,
@@ -92,6 +86,7 @@ impl Plan {
     pub(super) fn new(
         cx: &Context<'_>,
         arguments: BeginConnect,
+        consent: Option<ConsentHash>,
         owner: Principal,
         ticket: Option<Ticket>,
         found: &[Option<Versioned>],
@@ -120,7 +115,7 @@ impl Plan {
         if connection.as_ref().is_some_and(|connection| connection.suspended.is_some()) {
             return Err(not_allowed("the connection is suspended, and connecting again does not help"));
         }
-        Ok(Self { arguments, place, connector, connection, ticket })
+        Ok(Self { arguments, consent, place, connector, connection, ticket })
     }
 
     fn connector(&self) -> &Connector {
@@ -239,6 +234,8 @@ impl Plan {
             scopes: choice.scopes,
             verifier: secrets.verifier,
             binding: bound.binding,
+            challenge: self.arguments.because.as_deref().map(challenge_id),
+            consent: self.consent,
             return_to: self.arguments.return_to,
         };
         let spent = self.ticket.zip(self.arguments.because).map(|(ticket, text)| Spent {

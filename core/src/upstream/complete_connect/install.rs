@@ -2,14 +2,17 @@
 
 use super::super::place::{Place, StaticSecret};
 use super::super::refresh::save::{expiry, schedule};
-use super::super::{Decide, Decision};
+use super::super::{Decide, Decision, NewGrant};
 use super::Redeeming;
-use crate::error::Code;
-use crate::operation::{Context, OperationId, Versioned};
+use crate::error::{Code, Failure};
+use crate::limits::STAGED_MAX;
+use crate::operation::{Context, OperationId, Versioned, Write};
 use crate::protocol::id_token::{self, Account};
 use crate::protocol::token::TokenResponse;
-use crate::store::records::{Awaiting, Connection, ConnectorRecord, Flow, FlowStatus, Grant};
-use crate::store::{Key, as_seen, keep};
+use crate::store::records::{
+    Connection, ConnectorRecord, ConsentHash, ConsentRecord, Flow, FlowStatus, Grant, StagedRecord,
+};
+use crate::store::{Key, Stored, as_seen, keep, put_index};
 
 /// Puts the tokens of a new consent in place.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) enum Installed {
     Connected(Box<Connection>, Option<StaticSecret>),
     /// The connection has moved on, or its connector is gone; they stand in the outbox.
     Parked(Box<Connection>, Code),
+    /// They are staged in the consent session that the flow belonged to. With the connection, and the secret to revoke what they replace.
+    Staged(Box<Connection>, Box<StagedRecord>, Option<StaticSecret>),
 }
 
 impl Install {
@@ -67,38 +72,78 @@ impl Install {
         Self { place: place.clone(), key: key.clone(), flow: flow.clone(), claim: *claim, grant, account }
     }
 
-    /// Whether a reconnect has arrived as somebody else.
-    fn is_another_account(&self, connection: &Connection) -> bool {
-        let (Some(before), Some(now)) = (&connection.account, &self.account) else { return false };
-        let same_issuer =
-            connection.grant.as_ref().is_none_or(|grant| grant.terms.issuer == self.grant.terms.issuer);
-        same_issuer && before.subject != now.subject
+    /// `None`: the flow belongs to no consent session. `Some(None)`: it does, and that has no use for the grant any more.
+    fn stage(
+        &self,
+        cx: &Context<'_>,
+        rest: &[Option<Versioned>],
+        connection: &Connection,
+    ) -> Result<Option<Option<Stage>>, Failure> {
+        let (Some(hash), [consent, earlier]) = (self.flow.consent, rest) else { return Ok(None) };
+        let Place { tenant, owner, connector } = &self.place;
+        let consent = cx.open::<ConsentRecord>(&Key::consent(tenant, &hash.0), consent.as_ref())?;
+        let earlier = cx.open::<StagedRecord>(&Key::staged(tenant, &hash.0, connector), earlier.as_ref())?;
+        // F44: whoever the person was when it began.
+        let consent = consent.filter(|consent| {
+            let known = consent.record.staged.contains(connector);
+            consent.record.is_open(cx)
+                && consent.record.identity.as_ref().is_some_and(|who| who.principal == *owner)
+                && (known || consent.record.staged.len() < STAGED_MAX)
+        });
+        let staged = StagedRecord {
+            owner: owner.clone(),
+            by: self.flow.principal.clone(),
+            grant: self.grant.clone(),
+            account: self.account.clone(),
+            requested: self.flow.scopes.clone(),
+            epoch: connection.epoch,
+            family: connection.grant.as_ref().map(|grant| grant.family),
+            connection: connection.id,
+        };
+        Ok(Some(consent.map(|consent| Stage { hash, consent, earlier, staged })))
     }
 
-    fn install(&self, cx: &Context<'_>, connection: &mut Connection) {
-        let mut grant = self.grant.clone();
-        if self.is_another_account(connection) {
-            if let Some(earlier) = connection.awaiting.take() {
-                connection.park(earlier.grant.parked());
-            }
-            connection.awaiting = Some(Box::new(Awaiting {
-                grant,
-                account: self.account.clone(),
-                requested: self.flow.scopes.clone(),
-                by: self.flow.principal.clone(),
-            }));
-            return;
+    fn new_grant(&self) -> NewGrant {
+        NewGrant {
+            grant: self.grant.clone(),
+            account: self.account.clone(),
+            requested: self.flow.scopes.clone(),
+            by: self.flow.principal.clone(),
         }
-        connection.retire_grant();
-        connection.generation = connection.generation.saturating_add(1);
-        grant.family = connection.generation;
-        connection.grant = Some(Box::new(grant));
-        connection.account = self.account.clone().or_else(|| connection.account.take());
-        connection.connected_by = Some(self.flow.principal.clone());
-        connection.connected_at = Some(cx.now());
-        connection.requested.clone_from(&self.flow.scopes);
-        connection.last_failure = None;
-        connection.purged_until = None;
+    }
+}
+
+/// A grant to be staged, and where.
+struct Stage {
+    hash: ConsentHash,
+    consent: Stored<ConsentRecord>,
+    /// Of the same upstream, which gives way.
+    earlier: Option<Stored<StagedRecord>>,
+    staged: StagedRecord,
+}
+
+impl Stage {
+    fn write(
+        self,
+        cx: &Context<'_>,
+        place: &Place,
+        id: OperationId,
+        writes: &mut Vec<Write>,
+    ) -> StagedRecord {
+        let Self { hash, consent, earlier, staged } = self;
+        let as_consent = consent.unchanged();
+        let mut consent = consent.record;
+        consent.skipped.retain(|skipped| *skipped != place.connector);
+        if !consent.staged.contains(&place.connector) {
+            consent.staged.push(place.connector.clone());
+        }
+        let end = consent.expires_at;
+        let key = Key::staged(&place.tenant, &hash.0, &place.connector);
+        writes.push(cx.put(&Key::consent(&place.tenant, &hash.0), as_consent, &consent, id, Some(end)));
+        // No end: the sweep has to find it, for its tokens must be revoked if nobody ever approves.
+        writes.push(cx.put(&key, as_seen(earlier.as_ref()), &staged, id, None));
+        writes.push(put_index(Key::expiry(&place.tenant, end, &key), None));
+        staged
     }
 }
 
@@ -106,8 +151,12 @@ impl Decide for Install {
     type Output = Installed;
 
     fn keys(&self) -> Vec<Key> {
-        let connector = Key::connector(&self.place.tenant, &self.place.connector);
-        vec![self.key.clone(), self.place.key(), connector]
+        let Place { tenant, connector, .. } = &self.place;
+        let mut keys = vec![self.key.clone(), self.place.key(), Key::connector(tenant, connector)];
+        keys.extend(self.flow.consent.iter().flat_map(|consent| {
+            [Key::consent(tenant, &consent.0), Key::staged(tenant, &consent.0, connector)]
+        }));
+        keys
     }
 
     /// The code is spent and the tokens are in hand.
@@ -121,7 +170,7 @@ impl Decide for Install {
         id: OperationId,
         found: &[Option<Versioned>],
     ) -> Decision<Installed> {
-        let [flow, connection, connector] = found else { return Decision::fail(Code::Internal) };
+        let [flow, connection, connector, rest @ ..] = found else { return Decision::fail(Code::Internal) };
         let place_key = self.place.key();
         let opened = (
             cx.open::<Flow>(&self.key, flow.as_ref()),
@@ -149,8 +198,20 @@ impl Decide for Install {
             (_, None) => Some(Code::ConnectorUnknown),
             _ => Some(Code::FlowSuperseded),
         };
-        if refused.is_none() {
-            self.install(cx, &mut connection);
+        let stage = match self.stage(cx, rest, &connection) {
+            Ok(stage) => stage,
+            Err(failure) => return Decision::fail(failure),
+        };
+        // Where the consent session has ended, or is somebody else's by now, nobody has asked for this.
+        let refused = refused.or(match stage {
+            Some(None) => Some(Code::FlowSuperseded),
+            Some(Some(_)) | None => None,
+        });
+        let stage = stage.flatten().filter(|_| refused.is_none());
+        if let Some(stage) = &stage {
+            connection.park(stage.earlier.iter().flat_map(|earlier| earlier.record.grant.parked()).collect());
+        } else if refused.is_none() {
+            connection.adopt(self.new_grant(), cx.now());
         } else {
             connection.park(self.grant.parked());
         }
@@ -167,11 +228,17 @@ impl Decide for Install {
         let index = schedule(cx, &self.place, &mut connection);
         writes.push(cx.put(&place_key, as_connection, &*connection, id, None));
         writes.extend(index);
+        let staged = stage.map(|stage| stage.write(cx, &self.place, id, &mut writes));
         match (refused, connector) {
             (None, Some(connector)) => {
                 let key = Key::connector(&self.place.tenant, &self.place.connector);
                 writes.push(keep(key, connector.version));
-                Decision::Commit(writes, Installed::Connected(connection, connector.record.static_secret()))
+                let secret = connector.record.static_secret();
+                let installed = match staged {
+                    Some(staged) => Installed::Staged(connection, Box::new(staged), secret),
+                    None => Installed::Connected(connection, secret),
+                };
+                Decision::Commit(writes, installed)
             }
             (refused, _) => {
                 let code = refused.unwrap_or(Code::FlowSuperseded);

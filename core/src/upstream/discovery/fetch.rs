@@ -52,7 +52,7 @@ pub(super) fn classify(answer: Result<HttpResponse, HttpFault>, invalid: Code) -
 }
 
 /// Until when a document may be used without asking again (RFC 9111 §5.2.2).
-pub(super) fn fresh_until(response: &HttpResponse, now: UnixMillis, limits: &Limits) -> UnixMillis {
+pub(crate) fn fresh_until(response: &HttpResponse, now: UnixMillis, limits: &Limits) -> UnixMillis {
     let mut age_ms = limits.metadata_default_age_ms;
     for directive in response.all("cache-control").flat_map(|field| field.split(',')) {
         let directive = directive.trim().to_ascii_lowercase();

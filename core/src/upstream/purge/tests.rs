@@ -93,7 +93,9 @@ fn flow(status: FlowStatus) -> Flow {
         scopes: Scopes::default(),
         verifier: Secret::new("canary-verifier"),
         binding: Binding::Paste,
+        consent: None,
         return_to: None,
+        challenge: None,
     }
 }
 

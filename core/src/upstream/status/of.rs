@@ -91,6 +91,13 @@ struct Shown {
     missing_secrets: Vec<String>,
 }
 
+impl FindingStatus {
+    /// The same as a part of another machine.
+    pub(crate) fn within(arguments: StatusOf) -> Self {
+        Self(State::Fresh(arguments))
+    }
+}
+
 impl machine::Sealed for FindingStatus {}
 
 impl Machine for FindingStatus {

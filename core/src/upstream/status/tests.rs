@@ -196,7 +196,9 @@ fn flow(status: FlowStatus) -> Flow {
         scopes: scopes("files:read"),
         verifier: Secret::new("canary-verifier"),
         binding: Binding::Paste,
+        consent: None,
         return_to: None,
+        challenge: None,
     }
 }
 

@@ -39,4 +39,4 @@ pub(crate) enum Fate {
     Never,
 }
 
-pub(super) const FATES: [Fate; 3] = [Fate::Done, Fate::Late, Fate::Never];
+pub(crate) const FATES: [Fate; 3] = [Fate::Done, Fate::Late, Fate::Never];

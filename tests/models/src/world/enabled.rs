@@ -57,7 +57,7 @@ impl<R: Rows> World<R> {
                 faults(left.crash, &mut std::iter::once(Action::Crash { worker, fate: Fate::Never }));
                 faults(left.down, &mut std::iter::once(Action::Down { worker }));
             }
-            Effect::Http(_) | Effect::Scan { .. } | Effect::Sleep { .. } => {
+            Effect::Http(_) | Effect::Identify { .. } | Effect::Scan { .. } | Effect::Sleep { .. } => {
                 faults(left.crash, &mut std::iter::once(Action::Crash { worker, fate: Fate::Never }));
             }
         }

@@ -132,7 +132,7 @@ fn is_unnoticed(effect: &Effect) -> bool {
         Effect::Commit { writes } => writes.iter().all(|write| is_private(&write.key)),
         Effect::Http(_) => post_of(effect).is_none(),
         Effect::Read { keys } => keys.iter().all(is_private),
-        Effect::Scan { .. } | Effect::Sleep { .. } => false,
+        Effect::Identify { .. } | Effect::Scan { .. } | Effect::Sleep { .. } => false,
     }
 }
 
@@ -149,6 +149,7 @@ fn answers(reply: &Reply, effect: &Effect) -> bool {
         (reply, effect),
         (Reply::Commit(_), Effect::Commit { .. })
             | (Reply::Http(_), Effect::Http(_))
+            | (Reply::Identity(_), Effect::Identify { .. })
             | (Reply::Read(_), Effect::Read { .. })
             | (Reply::Scan(_), Effect::Scan { .. })
             | (Reply::Woke { .. }, Effect::Sleep { .. })

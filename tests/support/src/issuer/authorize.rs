@@ -116,7 +116,7 @@ impl State {
             (Ok(form), _) if form.get("deny").is_some() => Decision::Fail("access_denied".into()),
             (Ok(form), None) => match form.need("user") {
                 Ok(user) => Decision::Approve(user.to_owned()),
-                Err(_) => return Response::html(200, PAGE),
+                Err(_) => return Response::html(200, PAGE.replace("NAME", &escaped(&self.behaviour.name))),
             },
             (Ok(_), Some(user)) => Decision::Approve(user.clone()),
         };
@@ -128,17 +128,23 @@ impl State {
 }
 
 fn error_page(reason: &str) -> Response {
-    let mut page = String::from("<!doctype html><title>Refused</title><p>");
-    for character in reason.chars() {
+    Response::html(400, format!("<!doctype html><title>Refused</title><p>{}", escaped(reason)))
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut page, character| {
         let _ = match character {
             '<' | '>' | '&' | '"' | '\'' => write!(page, "&#{};", u32::from(character)),
             other => write!(page, "{other}"),
         };
-    }
-    Response::html(400, page)
+        page
+    })
 }
 
-/// The form goes back to the same URL, query included.
-const PAGE: &str = "<!doctype html><title>Sign in</title><form method=post>\
-    <label>User <input name=user value=alice autofocus></label> <button>Approve</button> \
-    <button name=deny value=1>Deny</button></form>";
+/// The form goes back to the same URL, query included. `NAME` is the issuer's.
+const PAGE: &str = "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>NAME</title>\
+    <style>body{font:1.05rem/1.6 system-ui;max-width:26rem;margin:12vh auto;padding:0 1rem}\
+    input,button{font:inherit;padding:.35rem .9rem;margin:.2rem .3rem .2rem 0}</style>\
+    <h1>NAME</h1><p>A gateway wants to use your account here.</p><form method=post>\
+    <p><label>Your account <input name=user value=alice autofocus></label></p>\
+    <button>Allow</button><button name=deny value=1>Deny</button></form></html>";

@@ -47,6 +47,8 @@ pub struct Behaviour {
     pub id_token_edits: Edits,
     /// Whether it revokes tokens (RFC 7009). Default: yes.
     pub revocation: bool,
+    /// What its page calls it. Default: `Demo`.
+    pub name: String,
     /// Over HTTP: who approves every authorization request at once; `None`: a page asks.
     pub signed_in: Option<String>,
 }
@@ -75,6 +77,7 @@ impl Default for Behaviour {
             id_tokens: false,
             id_token_edits: Edits::default(),
             revocation: true,
+            name: "Demo".to_owned(),
             signed_in: None,
         }
     }

@@ -4,6 +4,7 @@ mod admin;
 mod begin;
 mod callback;
 mod end;
+mod gateway;
 mod refresh;
 mod rejected;
 mod resolve;
@@ -46,6 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         secrets::SCENARIOS,
     ]
     .into_iter()
+    .chain(gateway::SCENARIOS)
     .flatten()
 }
 

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use grantway_core::challenge::{Challenge, Form};
+use grantway_core::downstream::authenticate::Authenticated;
+use grantway_core::downstream::response::Response;
+use grantway_core::downstream::sign_ins::SignInRevoked;
 use grantway_core::engine::Engine;
 use grantway_core::error::{ConfigError, Failure};
 use grantway_core::message;
@@ -46,10 +49,9 @@ pub(crate) fn replay(vector: &Vector) {
         };
     }
     run! {
-        begin_connect complete_connect confirm_account delete_connector delete_secret disconnect discover import_grant
-        list_connections list_connectors list_secrets open_ticket preflight purge put_connector refresh_due report_rejected
-        resolve
-        restore status_of store_secret suspend sweep
+        authenticate begin_connect complete_connect confirm_account delete_connector delete_secret disconnect discover handle
+        import_grant list_connections list_connectors list_secrets list_sign_ins open_ticket preflight purge put_connector
+        refresh_due report_rejected resolve restore revoke_sign_in status_of store_secret suspend sweep
     }
 }
 
@@ -67,6 +69,7 @@ mod begin {
     }
 
     begin! {
+        authenticate -> grantway_core::downstream::authenticate::Authenticating;
         begin_connect -> grantway_core::upstream::begin_connect::Beginning;
         complete_connect -> grantway_core::upstream::complete_connect::Completing;
         confirm_account -> grantway_core::upstream::confirm_account::ConfirmingAccount;
@@ -74,10 +77,12 @@ mod begin {
         delete_secret -> grantway_core::upstream::secrets::DeletingSecret;
         disconnect -> grantway_core::upstream::disconnect::Disconnecting;
         discover -> grantway_core::upstream::discover::Discovering;
+        handle -> grantway_core::downstream::handle::Handling;
         import_grant -> grantway_core::upstream::import_grant::ImportingGrant;
         list_connections -> grantway_core::upstream::status::ListingConnections;
         list_connectors -> grantway_core::upstream::connectors::ListingConnectors;
         list_secrets -> grantway_core::upstream::secrets::ListingSecrets;
+        list_sign_ins -> grantway_core::downstream::sign_ins::ListingSignIns;
         open_ticket -> grantway_core::upstream::open_ticket::OpeningTicket;
         preflight -> grantway_core::upstream::preflight::Preflighting;
         purge -> grantway_core::upstream::purge::Purging;
@@ -86,6 +91,7 @@ mod begin {
         report_rejected -> grantway_core::upstream::report_rejected::Reporting;
         resolve -> grantway_core::upstream::resolve::Resolving;
         restore -> grantway_core::upstream::suspend::Suspending;
+        revoke_sign_in -> grantway_core::downstream::sign_ins::RevokingSignIn;
         status_of -> grantway_core::upstream::status::FindingStatus;
         store_secret -> grantway_core::upstream::secrets::StoringSecret;
         suspend -> grantway_core::upstream::suspend::Suspending;
@@ -137,13 +143,28 @@ macro_rules! as_they_are {
 }
 
 as_they_are! {
-    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SuspensionSet,
-    Swept,
+    AccountConfirmed, Connected, ConnectorStatus, Disconnected, DueRefreshed, OpenedTicket, Purged, SignInRevoked,
+    SuspensionSet, Swept,
 }
 
 impl<T: Serialize> Says for Page<T> {
     fn says(&self, _: &Value) -> Value {
         json!({ "items": self.items, "next": self.next })
+    }
+}
+
+impl Says for Response {
+    fn says(&self, _: &Value) -> Value {
+        of_response(self)
+    }
+}
+
+impl Says for Authenticated {
+    fn says(&self, _: &Value) -> Value {
+        match self {
+            Self::Caller(caller) => json!({ "caller": caller }),
+            Self::Refused(response) => json!({ "refused": of_response(response) }),
+        }
     }
 }
 
@@ -244,6 +265,17 @@ impl Says for SecretStored {
     }
 }
 
+fn of_response(response: &Response) -> Value {
+    let headers = response.headers.iter().map(|header| json!([header.name, header.value.expose()]));
+    json!({
+        "status": response.status,
+        "headers": headers.collect::<Vec<_>>(),
+        "body": str::from_utf8(response.body.expose()).unwrap(),
+        "page": response.page,
+        "failure": response.failure.as_ref().map(of_failure),
+    })
+}
+
 fn of_failure(failure: &Failure) -> Value {
     json!({
         "slug": failure.slug(),
@@ -272,7 +304,12 @@ fn of_transient(transient: &Transient) -> Value {
 fn of_challenge(challenge: &Challenge) -> Value {
     let http_409 = challenge.render(Form::Http409).body;
     let mut said = value(&http_409);
+    let rendered = |form| {
+        let rendered = challenge.render(form);
+        json!({ "placed": rendered.placed, "json": rendered.body })
+    };
     json!({
+        "id": challenge.id,
         "reason": challenge.reason.as_str(),
         "detail": said["detail"].take(),
         "connector": challenge.connector,
@@ -283,6 +320,9 @@ fn of_challenge(challenge: &Challenge) -> Value {
         "expires_at": challenge.expires_at,
         "text": challenge.text(),
         "http_409": http_409,
+        "url_elicitation": rendered(Form::UrlElicitation),
+        "input_required": rendered(Form::InputRequired),
+        "server_sent_event": challenge.render(Form::ServerSentEvent).body,
     })
 }
 

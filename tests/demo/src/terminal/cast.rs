@@ -37,7 +37,7 @@ impl Cast {
     /// The URL it is sent back to.
     pub(crate) async fn approve(&self, user: &str, url: &str) -> Result<String, Deviation> {
         let page = self.exchange(Method::Get, url, Vec::new(), Vec::new()).await?;
-        if !String::from_utf8_lossy(page.body.expose()).contains("Approve") {
+        if !String::from_utf8_lossy(page.body.expose()).contains("Allow") {
             return Err(Deviation(format!(
                 "the issuer shows no page to approve on, but status {}",
                 page.status
